@@ -1,0 +1,28 @@
+/** Small integers for objects that linear memory must name. */
+
+import { bug } from './assert.ts';
+
+/** Handles start at 1; a freed one is given out again. */
+export class HandleTable<T> {
+  private readonly slots: (T | undefined)[] = [undefined];
+  private readonly free: number[] = [];
+
+  get used(): number {
+    return this.slots.length - 1 - this.free.length;
+  }
+
+  alloc(value: T): number {
+    const handle = this.free.pop() ?? this.slots.length;
+    this.slots[handle] = value;
+    return handle;
+  }
+
+  get(handle: number): T {
+    return this.slots[handle] ?? bug(`handle table: ${handle} is not in use`);
+  }
+
+  release(handle: number): void {
+    this.slots[handle] = undefined;
+    this.free.push(handle);
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * The structures of the memory manager that point at each other: struct vm_area_struct,
+ * mm_struct, address_space, anon_vma and the machine's PgData. They are data; the functions
+ * over them are in the files named after their Linux counterparts.
+ *
+ * @linux include/linux/mm_types.h
+ */
+
+import type { Pfn, Vaddr } from '../arch/riscv/pgtable.ts';
+import type { Ram } from '../arch/riscv/ram.ts';
+import { HandleTable } from '../lib/handle_table.ts';
+import { MapleTree } from '../lib/maple_tree.ts';
+import { XArray } from '../lib/xarray.ts';
+import { MemMap, NO_PFN, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
+import { VmStat } from './vmstat.ts';
+
+/** What mm needs of an open file; fs/file.ts implements it. */
+export interface VmFile {
+  /** Page cache of the file. */
+  readonly mapping: AddressSpace;
+  /** Holds the file open while a VMA refers to it. */
+  getFile(): void;
+  putFile(): void;
+  /** Path as /proc/PID/maps prints it, as a byte string. */
+  mapsName(): string;
+  /** Device and inode numbers for /proc/PID/maps. */
+  readonly dev: number;
+  readonly ino: number;
+}
+
+/** One page fault as the handlers below see it. */
+export interface FaultContext {
+  readonly vma: Vma;
+  /** Page-aligned. */
+  readonly address: Vaddr;
+  /** Offset in the file in pages. */
+  readonly pgoff: number;
+  /** FAULT_FLAG_*. */
+  readonly flags: number;
+  /** Set by fault(): the page, with one reference for the caller. */
+  page: Pfn;
+}
+
+export interface VmOperations {
+  /** Finds the page for a file offset. @returns 0 with `ctx.page` set, or VM_FAULT_* bits. */
+  fault(ctx: FaultContext): number;
+  /** /proc/PID/maps name when there is no file path: `[vdso]`. */
+  readonly name?: string;
+}
+
+export class Vma {
+  mm: MmStruct;
+  /** [start, end): page-aligned, start < end, no overlap within an mm. */
+  start: Vaddr;
+  end: Vaddr;
+  /** VM_*. */
+  flags: number;
+  /** Offset of `start` in the file, or start / PAGE_SIZE when it was mapped for private anonymous memory, in pages. */
+  pgoff: number;
+  /** Where new anonymous pages of this VMA belong; null until the first one. */
+  anonVma: AnonVma | null = null;
+  /** Every AnonVma that pages of this VMA may belong to: its own and its ancestors'. */
+  readonly anonVmaChain: AnonVmaChain[] = [];
+  /** Backing file; null for private anonymous memory. Holds one reference. */
+  file: VmFile | null = null;
+  /** null for private anonymous memory. */
+  ops: VmOperations | null = null;
+  /** Place in file.mapping.iMmap, -1 when not linked. Owned by address_space.ts. */
+  iMmapIndex = -1;
+  /** PR_SET_VMA_ANON_NAME; null when unnamed. */
+  anonName: string | null = null;
+
+  constructor(mm: MmStruct, start: Vaddr, end: Vaddr, flags: number, pgoff: number) {
+    this.mm = mm;
+    this.start = start;
+    this.end = end;
+    this.flags = flags;
+    this.pgoff = pgoff;
+  }
+}
+
+/** Links one VMA to one AnonVma whose pages it may map. */
+export interface AnonVmaChain {
+  readonly vma: Vma;
+  readonly anonVma: AnonVma;
+  /** Place in anonVma.chain. */
+  index: number;
+}
+
+/**
+ * struct anon_vma: the VMAs that may map a set of anonymous pages. A child's VMAs join every
+ * AnonVma of the parent's at fork, also when its page tables are shared and no entry was
+ * copied; its own AnonVma is made by its first private page.
+ */
+export class AnonVma {
+  readonly pgdat: PgData;
+  /** What struct page stores: handle << 1 | PAGE_MAPPING_ANON. */
+  readonly id: MappingId;
+  /** VMAs that may map its pages, in no order; AnonVmaChain.index is the place. */
+  readonly chain: AnonVmaChain[] = [];
+  /** Pages whose mapping names it. It lives while this or `chain` is not empty. */
+  pages = 0;
+
+  constructor(pgdat: PgData) {
+    this.pgdat = pgdat;
+    this.id = ((pgdat.mappings.alloc(this) << 1) | PAGE_MAPPING_ANON) as MappingId;
+  }
+}
+
+export interface AddressSpaceOps {
+  /**
+   * Fills the frame `pfn` with the page at `index`; bytes past the end of the file are zeroed by the callee.
+   * Absent for memory-only files: a missing page is then a hole of zeroes.
+   * @returns 0 or -errno (-EIO becomes SIGBUS in a fault).
+   */
+  readFolio?(mapping: AddressSpace, index: number, pfn: Pfn): number;
+  /** Size of the file in bytes: faults past its last page are SIGBUS. */
+  size(mapping: AddressSpace): number;
+}
+
+export class AddressSpace {
+  readonly pgdat: PgData;
+  readonly ops: AddressSpaceOps;
+  /** What struct page stores: handle << 1. */
+  readonly id: MappingId;
+  /** Page index -> frame; the cache holds one reference on each. */
+  readonly pages = new XArray();
+  /** Mapped by these VMAs, in no order; vma.iMmapIndex is the place. */
+  readonly iMmap: Vma[] = [];
+  /** Shared memory or tmpfs: pages have no other home and count as RssShmem. */
+  readonly swapBacked: boolean;
+
+  constructor(pgdat: PgData, ops: AddressSpaceOps, swapBacked: boolean) {
+    this.pgdat = pgdat;
+    this.ops = ops;
+    this.swapBacked = swapBacked;
+    this.id = (pgdat.mappings.alloc(this) << 1) as MappingId;
+  }
+}
+
+/** The limits mm enforces, in bytes; an object of the thread group, shared with kernel/. */
+export interface MmLimits {
+  /** RLIMIT_AS: total mapped. */
+  as: number;
+  /** RLIMIT_DATA: private writable. */
+  data: number;
+  /** RLIMIT_STACK: size to which a stack may grow. */
+  stack: number;
+  /** RLIMIT_MEMLOCK: locked. */
+  memlock: number;
+}
+
+export class MmStruct {
+  readonly pgdat: PgData;
+  /** Handle in pgdat.mms: what a page table's ptOwner names. Never 0. */
+  readonly id: number;
+  /** Tasks that run in it (threads, vfork children). */
+  users = 1;
+  /** Root page table. */
+  pgd: Pfn = NO_PFN;
+  readonly vmas = new MapleTree<Vma>();
+  /** MMF_*. */
+  flags = 0;
+  limits: MmLimits;
+  /** VMAs with one of VM_UNSHAREABLE: 0 lets fork share every table without looking at VMAs. Kept by vmaFlagsChanged() and kin. */
+  unshareableVmas = 0;
+
+  /** Highest address for mappings placed by the kernel: they grow down from here. */
+  mmapBase: Vaddr = 0;
+  startCode: Vaddr = 0;
+  endCode: Vaddr = 0;
+  startData: Vaddr = 0;
+  endData: Vaddr = 0;
+  startBrk: Vaddr = 0;
+  /** End of the heap, not aligned. */
+  brk: Vaddr = 0;
+  startStack: Vaddr = 0;
+  argStart: Vaddr = 0;
+  argEnd: Vaddr = 0;
+  envStart: Vaddr = 0;
+  envEnd: Vaddr = 0;
+
+  /** Pages mapped, locked, and of data, executable and stack VMAs. */
+  totalVm = 0;
+  lockedVm = 0;
+  dataVm = 0;
+  execVm = 0;
+  stackVm = 0;
+  /** Highest totalVm and RSS seen, in pages (VmPeak, VmHWM). RSS is sampled where it is about to shrink. */
+  hiwaterVm = 0;
+  hiwaterRss = 0;
+  /** Flags for new VMAs: VM_LOCKED after mlockall(MCL_FUTURE). */
+  defFlags = 0;
+
+  /** Faults that needed no I/O, and those that read a file. */
+  minorFaults = 0;
+  majorFaults = 0;
+
+  exeFile: VmFile | null = null;
+
+  constructor(pgdat: PgData, limits: MmLimits) {
+    this.pgdat = pgdat;
+    this.limits = limits;
+    this.id = pgdat.mms.alloc(this);
+  }
+}
+
+/** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
+export const MAX_ORDER = 10;
+
+export class PgData {
+  readonly ram: Ram;
+  readonly page: MemMap;
+  readonly vmstat = new VmStat();
+  /** What page.mapping names. */
+  readonly mappings = new HandleTable<AddressSpace | AnonVma>();
+  /** Live address spaces by MmStruct.id. */
+  readonly mms = new HandleTable<MmStruct>();
+  /** Heads of the buddy free lists by order (frame numbers, 0 = empty). */
+  readonly freeHead = new Int32Array(MAX_ORDER + 1);
+  /** Free frames. */
+  freeFrames = 0;
+  /** Frames the allocator manages. */
+  managedFrames = 0;
+  /** The frame every untouched anonymous page reads as; never counted, never freed. */
+  zeroPfn: Pfn = NO_PFN;
+  /** The address space on the hart; TLB flushes for any other are no-ops. */
+  activeMm: MmStruct | null = null;
+  /** Page tables of all kinds and levels. */
+  pageTables = 0;
+  /** Upcall for direct reclaim: frees some frames. @returns how many. */
+  reclaim: ((wanted: number) => number) | null = null;
+  /** Fault injection: allocations left until one fails; 0 = off. */
+  failAllocAfter = 0;
+
+  constructor(ram: Ram) {
+    this.ram = ram;
+    this.page = new MemMap(ram);
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * struct page as struct-of-arrays over linear memory (`mem_map`), indexed by frame number.
+ *
+ * A frame is exactly one of: reserved, free (buddy), a page table, a page (anonymous, file or
+ * shmem), or kernel data. The eight words mean different things for pages and for tables; the
+ * second set of names is that of `struct ptdesc` in Linux.
+ */
+
+import type { Brand } from '../lib/brand.ts';
+import type { Pfn } from '../arch/riscv/pgtable.ts';
+import type { Ram } from '../arch/riscv/ram.ts';
+
+/** No frame: what allocation returns on failure. Frame 0 is the kernel's, never handed out. */
+export const NO_PFN = 0 as Pfn;
+
+/** In the buddy allocator's free lists; `private` is the order. */
+export const PG_BUDDY = 1 << 0;
+/** Never handed out: the kernel's own area, the zero page. */
+export const PG_RESERVED = 1 << 1;
+/** A page table; the pt* arrays describe it. */
+export const PG_TABLE = 1 << 2;
+/** Mapped anonymous page that only its one mapping may refer to: writable without a copy. Void while any table on the path is shared. */
+export const PG_ANON_EXCLUSIVE = 1 << 3;
+/** Belongs to shared memory or tmpfs: counted as RssShmem. */
+export const PG_SWAPBACKED = 1 << 4;
+/** Page cache: the bytes are valid. */
+export const PG_UPTODATE = 1 << 5;
+/** Page cache: newer than the backing store. */
+export const PG_DIRTY = 1 << 6;
+/** MADV_FREE was called on it and it has not been written since. */
+export const PG_LAZYFREE = 1 << 7;
+
+/** Level (LEVEL_*) of a page table, in bits 8-9 of its flags. */
+const TABLE_LEVEL_SHIFT = 8;
+
+/** `mapping` of an anonymous page: handle of its AnonVma, tagged. */
+export const PAGE_MAPPING_ANON = 1;
+
+/** Value of `page.mapping`: handle << 1, plus PAGE_MAPPING_ANON; 0 when there is none. */
+export type MappingId = Brand<number, 'MappingId'>;
+
+export class MemMap {
+  /** PG_* bits. */
+  readonly flags: Int32Array;
+  /** References: one a mapping (PTE), one from the page cache, one a temporary holder. 0 = free. */
+  readonly refcount: Int32Array;
+  /** PTEs that map the page, in distinct tables: a shared table counts once. */
+  readonly mapcount: Int32Array;
+  /** MappingId of the owner, see pgdat.mappings. */
+  readonly mapping: Int32Array;
+  /** Offset in the mapping in pages; the virtual page number for anonymous memory, cut to 32 bits. */
+  readonly index: Int32Array;
+  /** Order of a free block (PG_BUDDY). */
+  readonly private: Int32Array;
+  /** List links (frame numbers, 0 = none): free list, LRU. */
+  readonly lruNext: Int32Array;
+  readonly lruPrev: Int32Array;
+
+  /** Page tables: entries of parent tables that point here (a root counts 1). Invariant: > 1 iff those entries carry PTE_SHARED. */
+  readonly ptRefs: Int32Array;
+  /** Page tables: present leaf entries below, by kind, in pages: RSS of a process = sum over its leaf tables. */
+  readonly ptAnon: Int32Array;
+  readonly ptFile: Int32Array;
+  readonly ptShmem: Int32Array;
+  /** Page tables: swap entries below, in pages. */
+  readonly ptSwap: Int32Array;
+  /** Page tables: id of the mm that VmPTE counts the table for; 0 = unclaimed, the next reader takes it. */
+  readonly ptOwner: Int32Array;
+  /** Page tables: first address mapped, divided by PMD_SIZE. */
+  readonly ptIndex: Int32Array;
+
+  constructor(ram: Ram) {
+    const { memMapBase, nrFrames } = ram.layout;
+    const column = (n: number): Int32Array =>
+      new Int32Array(ram.memory.buffer, memMapBase + n * nrFrames * 4, nrFrames);
+    this.flags = column(0);
+    this.refcount = column(1);
+    this.mapcount = column(2);
+    this.mapping = column(3);
+    this.index = column(4);
+    this.private = column(5);
+    this.lruNext = column(6);
+    this.lruPrev = column(7);
+    this.ptRefs = this.refcount;
+    this.ptAnon = this.mapcount;
+    this.ptFile = this.mapping;
+    this.ptShmem = this.index;
+    this.ptSwap = this.private;
+    this.ptOwner = this.lruNext;
+    this.ptIndex = this.lruPrev;
+  }
+}
+
+export function tableFlags(level: number): number {
+  return PG_TABLE | (level << TABLE_LEVEL_SHIFT);
+}
+
+export function tableLevel(flags: number): number {
+  return (flags >> TABLE_LEVEL_SHIFT) & 3;
+}
+
+export function pageAnon(page: MemMap, pfn: Pfn): boolean {
+  return (page.mapping[pfn]! & PAGE_MAPPING_ANON) !== 0;
+}
