@@ -21,6 +21,14 @@ export class HandleTable<T> {
     return this.slots[handle] ?? bug(`handle table: ${handle} is not in use`);
   }
 
+  /** Calls `visit` for every value in use. */
+  forEach(visit: (value: T, handle: number) => void): void {
+    for (let handle = 1; handle < this.slots.length; handle++) {
+      const value = this.slots[handle];
+      if (value !== undefined) visit(value, handle);
+    }
+  }
+
   release(handle: number): void {
     this.slots[handle] = undefined;
     this.free.push(handle);

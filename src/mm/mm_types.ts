@@ -6,7 +6,7 @@
  * @linux include/linux/mm_types.h
  */
 
-import type { Pfn, Vaddr } from '../arch/riscv/pgtable.ts';
+import type { Pfn, PtePtr, Vaddr } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { HandleTable } from '../lib/handle_table.ts';
 import { MapleTree } from '../lib/maple_tree.ts';
@@ -44,6 +44,8 @@ export interface FaultContext {
 export interface VmOperations {
   /** Finds the page for a file offset. @returns 0 with `ctx.page` set, or VM_FAULT_* bits. */
   fault(ctx: FaultContext): number;
+  /** Maps neighbours of a page that was just mapped for reading at `ptep`, where that needs no I/O. */
+  mapPages?(vma: Vma, address: Vaddr, ptep: PtePtr): void;
   /** /proc/PID/maps name when there is no file path: `[vdso]`. */
   readonly name?: string;
 }
@@ -96,10 +98,8 @@ export class AnonVma {
   readonly pgdat: PgData;
   /** What struct page stores: handle << 1 | PAGE_MAPPING_ANON. */
   readonly id: MappingId;
-  /** VMAs that may map its pages, in no order; AnonVmaChain.index is the place. */
+  /** VMAs that may map its pages, in no order; AnonVmaChain.index is the place. It lives while this is not empty. */
   readonly chain: AnonVmaChain[] = [];
-  /** Pages whose mapping names it. It lives while this or `chain` is not empty. */
-  pages = 0;
 
   constructor(pgdat: PgData) {
     this.pgdat = pgdat;
@@ -207,6 +207,8 @@ export class MmStruct {
 
 /** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
 export const MAX_ORDER = 10;
+/** Frames the per-CPU cache of single frames holds at most. */
+export const PCP_HIGH = 512;
 
 export class PgData {
   readonly ram: Ram;
@@ -226,8 +228,11 @@ export class PgData {
   zeroPfn: Pfn = NO_PFN;
   /** The address space on the hart; TLB flushes for any other are no-ops. */
   activeMm: MmStruct | null = null;
-  /** Page tables of all kinds and levels. */
+  /** Page tables of all levels (PageTables in /proc/meminfo), in frames. */
   pageTables = 0;
+  /** Frames freed one by one and not yet merged into blocks: a stack of `pcpCount`. */
+  readonly pcp = new Int32Array(PCP_HIGH);
+  pcpCount = 0;
   /** Upcall for direct reclaim: frees some frames. @returns how many. */
   reclaim: ((wanted: number) => number) | null = null;
   /** Fault injection: allocations left until one fails; 0 = off. */

@@ -30,6 +30,9 @@ export const PG_DIRTY = 1 << 6;
 /** MADV_FREE was called on it and it has not been written since. */
 export const PG_LAZYFREE = 1 << 7;
 
+/** A leaf table that the fork under way must copy: it maps a VMA that the child does not get as it is. */
+export const PG_TABLE_NOSHARE = 1 << 10;
+
 /** Level (LEVEL_*) of a page table, in bits 8-9 of its flags. */
 const TABLE_LEVEL_SHIFT = 8;
 
@@ -56,7 +59,7 @@ export class MemMap {
   readonly lruNext: Int32Array;
   readonly lruPrev: Int32Array;
 
-  /** Page tables: entries of parent tables that point here (a root counts 1). Invariant: > 1 iff those entries carry PTE_SHARED. */
+  /** Page tables: entries of parent tables that point here (a root counts 1). Invariant: when > 1, all those entries carry PTE_SHARED (one that is left alone may still carry it). */
   readonly ptRefs: Int32Array;
   /** Page tables: present leaf entries below, by kind, in pages: RSS of a process = sum over its leaf tables. */
   readonly ptAnon: Int32Array;

@@ -143,7 +143,8 @@ export function entryPtr(pfn: Pfn, index: number): PtePtr {
 
 /** Which entry of its table maps `addr`, for the table level whose entries map `size` bytes. */
 function indexOf(addr: Vaddr, size: number): number {
-  return Math.floor(addr / size) % PTRS_PER_TABLE;
+  // ToInt32 keeps the low 32 bits of the whole part, and the index is in the lowest nine.
+  return (addr / size) & (PTRS_PER_TABLE - 1);
 }
 
 export function pteIndex(addr: Vaddr): number {
@@ -163,7 +164,7 @@ export function pgdIndex(addr: Vaddr): number {
 }
 
 export function pageAlignDown(addr: Vaddr): Vaddr {
-  return addr - (addr % PAGE_SIZE);
+  return addr - (addr & (PAGE_SIZE - 1));
 }
 
 export function pageAlignUp(addr: Vaddr): Vaddr {
@@ -171,13 +172,18 @@ export function pageAlignUp(addr: Vaddr): Vaddr {
 }
 
 export function pmdAlignDown(addr: Vaddr): Vaddr {
-  return addr - (addr % PMD_SIZE);
+  return addr - (addr & (PMD_SIZE - 1));
 }
 
 /** End of the `size`-aligned block that holds `addr`, or `end` if that comes first. */
 export function blockEnd(addr: Vaddr, end: Vaddr, size: number): Vaddr {
-  const next = addr - (addr % size) + size;
+  const next = (Math.floor(addr / size) + 1) * size;
   return next < end ? next : end;
+}
+
+/** Table that holds the entry at `ptep`. */
+export function tableOf(ptep: PtePtr): Pfn {
+  return (ptep >>> (PAGE_SHIFT - 2)) as Pfn;
 }
 
 /** Virtual page number: exact, below 2^36. */

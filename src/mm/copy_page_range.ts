@@ -1,0 +1,100 @@
+/**
+ * fork's page tables: for every table of the parent, share it or copy it.
+ *
+ * Whether a leaf table can be shared is known before anything is done to it: the VMAs that
+ * the child does not get as they are (VM_UNSHAREABLE) mark the tables they reach, and only
+ * when the mm has such VMAs at all.
+ *
+ * @linux mm/memory.c:copy_page_range
+ */
+
+import {
+  blockEnd,
+  PMD_SIZE,
+  pmdAlignDown,
+  pteIndex,
+  ptePfn,
+  PTRS_PER_TABLE,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { ENOMEM } from '../uapi/errno.ts';
+import { copyPteRange } from './copy_pte.ts';
+import { shareCowPte } from './cow_pte.ts';
+import type { MmStruct, Vma } from './mm_types.ts';
+import { MMF_COW_PTE } from './mm_struct.ts';
+import { NO_PFN, PG_TABLE_NOSHARE } from './page.ts';
+import { leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf } from './pgtable.ts';
+import { VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
+
+/** Sets or clears PG_TABLE_NOSHARE on the leaf tables that an unshareable VMA reaches. */
+export function markUnshareableTables(mm: MmStruct, mark: boolean): void {
+  if (mm.unshareableVmas === 0) return;
+  const { pgdat } = mm;
+  for (const vma of mm.vmas) {
+    if ((vma.flags & VM_UNSHAREABLE) === 0) continue;
+    for (let addr = vma.start; addr < vma.end; addr = blockEnd(addr, vma.end, PMD_SIZE)) {
+      const pmdp = pmdPtrOf(mm, addr);
+      const pmd = pmdp === NO_PTEP ? 0 : pgdat.ram.u32[pmdp]!;
+      if (pmd === 0) continue;
+      const table = ptePfn(pmd as Pte);
+      if (mark) pgdat.page.flags[table]! |= PG_TABLE_NOSHARE;
+      else pgdat.page.flags[table]! &= ~PG_TABLE_NOSHARE;
+    }
+  }
+}
+
+/**
+ * Pages that a child could not fault in again for itself. Others are left to its faults.
+ * @linux mm/memory.c:vma_needs_copy
+ */
+function vmaNeedsCopy(vma: Vma): boolean {
+  return vma.anonVmaChain.length !== 0;
+}
+
+function copyOneTable(dst: MmStruct, dstPmdp: PtePtr, src: Pfn, addr: Vaddr, next: Vaddr): number {
+  const table = leafTableAlloc(dst, dstPmdp, addr);
+  if (table === NO_PFN) return -ENOMEM;
+  const last = next - pmdAlignDown(addr) >= PMD_SIZE ? PTRS_PER_TABLE : pteIndex(next);
+  copyPteRange(dst.pgdat, src, table, pteIndex(addr), last);
+  return 0;
+}
+
+/**
+ * Gives the child what the parent maps in one VMA. The child's VMA is in place already.
+ * The caller flushes the parent's write TLB afterwards.
+ *
+ * @returns 0, or -ENOMEM with the child partly filled; the caller tears it down.
+ * @linux mm/memory.c:copy_page_range
+ * @patch 02/14
+ */
+export function copyPageRange(dst: MmStruct, src: MmStruct, vma: Vma): number {
+  const { pgdat } = src;
+  const { u32 } = pgdat.ram;
+  const { flags } = pgdat.page;
+  const share = (src.flags & MMF_COW_PTE) !== 0;
+  if ((vma.flags & VM_WIPEONFORK) !== 0) return 0;
+  if (!share && !vmaNeedsCopy(vma)) return 0;
+  for (let addr = vma.start; addr < vma.end; ) {
+    const next = blockEnd(addr, vma.end, PMD_SIZE);
+    const srcPmdp = pmdPtrOf(src, addr);
+    const pmd = srcPmdp === NO_PTEP ? 0 : u32[srcPmdp]!;
+    if (pmd !== 0) {
+      const table = ptePfn(pmd as Pte);
+      const dstPmdp = pmdAlloc(dst, addr);
+      if (dstPmdp === NO_PTEP) return -ENOMEM;
+      if (share && (flags[table]! & PG_TABLE_NOSHARE) === 0) {
+        // A table that several VMAs reach was shared whole at the first of them.
+        if (u32[dstPmdp] === 0) shareCowPte(pgdat, srcPmdp, dstPmdp);
+      } else if (vmaNeedsCopy(vma)) {
+        if (share) pgdat.vmstat.cowPteFallback++;
+        const err = copyOneTable(dst, dstPmdp, table, addr, next);
+        if (err !== 0) return err;
+      }
+    }
+    addr = next;
+  }
+  return 0;
+}

@@ -1,0 +1,63 @@
+/**
+ * Copying leaf entries from one table to another: what default fork does for every table and
+ * what breaking a shared table does for one. Everything needed is in the entry and its
+ * page, so no VMA is looked at and a break is legal from any context.
+ *
+ *     page of            source entry      copy           page
+ *     private memory     W cleared         W cleared      exclusive cleared, one more mapping
+ *     shared file        unchanged         same           one more mapping
+ *     zero page          unchanged         same           not counted
+ *
+ * @linux mm/memory.c:copy_pte_range
+ */
+
+import {
+  entryPtr,
+  PTE_SPECIAL,
+  PTE_V,
+  PTE_W,
+  PTE_WORDS,
+  type Pfn,
+  type Pte,
+} from '../arch/riscv/pgtable.ts';
+import { bug } from '../lib/assert.ts';
+import type { PgData } from './mm_types.ts';
+import { PAGE_MAPPING_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from './page.ts';
+
+/**
+ * Copies entries [first, last) of table `src` into `dst`, whose entries there are empty, and
+ * counts them in `dst`. The caller flushes write TLB entries made through `src`, if any.
+ * @hot 512 entries a call; 1 GiB is 512 calls.
+ */
+export function copyPteRange(pgdat: PgData, src: Pfn, dst: Pfn, first: number, last: number): void {
+  const { u32 } = pgdat.ram;
+  const { refcount, mapcount, mapping, flags } = pgdat.page;
+  const start = entryPtr(src, first);
+  const end = start + (last - first) * PTE_WORDS;
+  const shift = entryPtr(dst, first) - start;
+  let anon = 0;
+  let shmem = 0;
+  let file = 0;
+  for (let at = start as number; at < end; at += PTE_WORDS) {
+    let pte = u32[at] as Pte;
+    if (pte === 0) continue;
+    if ((pte & (PTE_V | PTE_SPECIAL)) === PTE_V) {
+      const pfn = (pte >>> 10) & 0xfffff;
+      refcount[pfn]!++;
+      mapcount[pfn]!++;
+      if ((mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) {
+        anon++;
+        flags[pfn]! &= ~PG_ANON_EXCLUSIVE;
+        if ((pte & PTE_W) !== 0) {
+          pte = (pte & ~PTE_W) as Pte;
+          u32[at] = pte;
+        }
+      } else if ((flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+      else file++;
+    } else if ((pte & PTE_V) === 0) bug('copy_pte_range: swap entry');
+    u32[at + shift] = pte;
+  }
+  pgdat.page.ptAnon[dst]! += anon;
+  pgdat.page.ptShmem[dst]! += shmem;
+  pgdat.page.ptFile[dst]! += file;
+}

@@ -1,0 +1,176 @@
+/**
+ * The page cache: pages of files, found by index, read in when missing, mapped and copied.
+ *
+ * @linux mm/filemap.c
+ */
+
+import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import {
+  mkPte,
+  pteIndex,
+  PTE_WORDS,
+  type Pfn,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { EFAULT, ENOMEM } from '../uapi/errno.ts';
+import { copyFromIter, copyToIter, iovZero, type IovIter } from './iov_iter.ts';
+import type { AddressSpace, FaultContext, Vma, VmFile, VmOperations } from './mm_types.ts';
+import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.ts';
+import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE } from './page.ts';
+import { ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
+import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
+
+/** Pages mapped around a read fault when the cache has them. Linux's default (fault_around_bytes = 64 KiB). */
+const FAULT_AROUND_PAGES = 16;
+
+/** Puts a fresh page into the cache, which takes a reference of its own. */
+function addToPageCache(mapping: AddressSpace, index: number, pfn: Pfn): void {
+  const { page } = mapping.pgdat;
+  page.mapping[pfn] = mapping.id;
+  page.index[pfn] = index | 0;
+  page.flags[pfn] = mapping.swapBacked ? PG_UPTODATE | PG_SWAPBACKED : PG_UPTODATE;
+  page.refcount[pfn]!++;
+  mapping.pages.set(index, pfn);
+}
+
+function readNewPage(mapping: AddressSpace, index: number): number {
+  const { pgdat } = mapping;
+  const pfn = allocPage(pgdat);
+  if (pfn === NO_PFN) return -ENOMEM;
+  if (mapping.ops.readFolio === undefined) clearPage(pgdat, pfn);
+  else {
+    const err = mapping.ops.readFolio(mapping, index, pfn);
+    pgdat.vmstat.pgmajfault++;
+    if (err !== 0) {
+      freePage(pgdat, pfn);
+      return err;
+    }
+  }
+  addToPageCache(mapping, index, pfn);
+  return pfn;
+}
+
+/**
+ * The page at `index`, read in or made if missing, with a reference for the caller.
+ * @returns a frame number, -ENOMEM, or what readFolio() failed with.
+ * @linux mm/filemap.c:filemap_get_pages
+ */
+export function filemapGetPage(mapping: AddressSpace, index: number): number {
+  const pfn = mapping.pages.get(index);
+  if (pfn === 0) return readNewPage(mapping, index);
+  getPage(mapping.pgdat, pfn as Pfn);
+  return pfn;
+}
+
+/** A page that must first be read: a hole of a memory-only file is zeroes without one. */
+function readNeedsPage(mapping: AddressSpace, index: number): boolean {
+  return mapping.ops.readFolio !== undefined || mapping.pages.get(index) !== 0;
+}
+
+/**
+ * Copies file bytes from `pos` on, up to the end of the file.
+ * @returns bytes copied, or -errno when there are none because of an error.
+ * @linux mm/filemap.c:filemap_read
+ */
+export function filemapRead(mapping: AddressSpace, to: IovIter, pos: number): number {
+  const { pgdat } = mapping;
+  const size = mapping.ops.size(mapping);
+  let done = 0;
+  while (to.remaining > 0 && pos + done < size) {
+    const at = pos + done;
+    const index = Math.floor(at / PAGE_SIZE);
+    const offset = at % PAGE_SIZE;
+    const want = Math.min(PAGE_SIZE - offset, size - at, to.remaining);
+    let copied: number;
+    if (readNeedsPage(mapping, index)) {
+      const pfn = filemapGetPage(mapping, index);
+      if (pfn < 0) return done > 0 ? done : pfn;
+      copied = copyToIter(to, pgdat.ram.u8, pfn * PAGE_SIZE + offset, want);
+      putPage(pgdat, pfn as Pfn);
+    } else copied = iovZero(to, want);
+    done += copied;
+    if (copied < want) return done > 0 ? done : -EFAULT;
+  }
+  return done;
+}
+
+/**
+ * Copies bytes into the cache at `pos`, making pages as needed; the caller then updates the size.
+ * @returns bytes copied, or -errno when there are none.
+ * @linux mm/filemap.c:generic_perform_write
+ */
+export function filemapWrite(mapping: AddressSpace, from: IovIter, pos: number): number {
+  const { pgdat } = mapping;
+  let done = 0;
+  while (from.remaining > 0) {
+    const at = pos + done;
+    const offset = at % PAGE_SIZE;
+    const want = Math.min(PAGE_SIZE - offset, from.remaining);
+    const pfn = filemapGetPage(mapping, Math.floor(at / PAGE_SIZE)) as Pfn;
+    if (pfn < 0) return done > 0 ? done : pfn;
+    icacheInvalidateFrame(pgdat.ram, pfn);
+    const copied = copyFromIter(from, pgdat.ram.u8, (pfn << PAGE_SHIFT >>> 0) + offset, want);
+    pgdat.page.flags[pfn]! |= PG_DIRTY;
+    putPage(pgdat, pfn);
+    done += copied;
+    if (copied < want) return done > 0 ? done : -EFAULT;
+  }
+  return done;
+}
+
+/** @linux mm/filemap.c:filemap_fault */
+function filemapFault(ctx: FaultContext): number {
+  const { file } = ctx.vma;
+  if (file === null) return VM_FAULT_SIGBUS;
+  const { mapping } = file;
+  if (ctx.pgoff * PAGE_SIZE >= mapping.ops.size(mapping)) return VM_FAULT_SIGBUS;
+  const pfn = filemapGetPage(mapping, ctx.pgoff);
+  if (pfn < 0) return pfn === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+  ctx.page = pfn as Pfn;
+  return 0;
+}
+
+/**
+ * Maps cached neighbours of a page just mapped for reading, within its VMA and leaf table.
+ * @linux mm/filemap.c:filemap_map_pages
+ */
+function filemapMapPages(vma: Vma, addr: Vaddr, ptep: PtePtr): void {
+  const { mapping } = vma.file!;
+  const { pgdat } = vma.mm;
+  const { u32 } = pgdat.ram;
+  const slot = pteIndex(addr);
+  const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
+  const window = slot - (slot % FAULT_AROUND_PAGES);
+  const filePages = Math.ceil(mapping.ops.size(mapping) / PAGE_SIZE);
+  const first = Math.max(window, slot - (addr - vma.start) / PAGE_SIZE);
+  const last = Math.min(
+    window + FAULT_AROUND_PAGES,
+    slot + (vma.end - addr) / PAGE_SIZE,
+    slot + filePages - pgoff,
+  );
+  const bits = vmGetPageProt(vma.flags);
+  for (let i = first; i < last; i++) {
+    const near = (ptep + (i - slot) * PTE_WORDS) as PtePtr;
+    if (u32[near] !== 0) continue;
+    const pfn = mapping.pages.get(pgoff + i - slot) as Pfn;
+    if (pfn === NO_PFN) continue;
+    getPage(pgdat, pfn);
+    pgdat.page.mapcount[pfn]!++;
+    ptAccountAdd(pgdat, near, pfn);
+    u32[near] = mkPte(pfn, bits);
+  }
+}
+
+/** Operations of every VMA that a page cache backs. */
+export const genericFileVmOps: VmOperations = {
+  fault: filemapFault,
+  mapPages: filemapMapPages,
+};
+
+/** mmap of a file: faults come to the page cache. The caller has set vma.file. @linux mm/filemap.c:generic_file_mmap */
+export function genericFileMmap(_file: VmFile, vma: Vma): number {
+  vma.ops = genericFileVmOps;
+  return 0;
+}

@@ -1,0 +1,232 @@
+/**
+ * Page faults: giving an address its page.
+ *
+ *     leaf entry      access    what happens
+ *     no table        any       tables allocated, then as "none"
+ *     SHARED path     write     table made private (taken over or copied), then as below
+ *     SHARED path     read      as write if the entry is none; a present one needs nothing
+ *     none            read      zero page, or the file's page with its cached neighbours
+ *     none            write     new zeroed page; file: page cache (shared), copy (private)
+ *     read-only       write     exclusive or last user: made writable; else copied
+ *
+ * @linux mm/memory.c
+ */
+
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import {
+  entryPtr,
+  mkPte,
+  pageAlignDown,
+  pteIndex,
+  ptePfn,
+  PTE_A,
+  PTE_D,
+  PTE_SPECIAL,
+  PTE_V,
+  PTE_W,
+  tableShared,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { bug } from '../lib/assert.ts';
+import { EFAULT, ENOMEM } from '../uapi/errno.ts';
+import { anonVmaPrepare, pageAddNewAnonRmap, pageMoveAnonRmap } from './anon_vma.ts';
+import { breakCowPte } from './cow_pte.ts';
+import type { FaultContext, MmStruct, Vma } from './mm_types.ts';
+import { allocPage, allocZeroedPage, copyPage, putPage } from './page_alloc.ts';
+import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
+import { leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
+import { ptAccountAdd, ptAccountSub, vmGetPageProt } from './pte_ops.ts';
+import { flushTlbPage } from './tlbflush.ts';
+import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from './vm_fault.ts';
+import { VM_SHARED, VM_WRITE } from './vma.ts';
+
+/** Leaf bits of an anonymous page that its process may write. */
+function anonProt(vma: Vma): number {
+  const prot = vmGetPageProt(vma.flags);
+  return (vma.flags & VM_WRITE) === 0 ? prot : prot | PTE_W | PTE_D;
+}
+
+/** Maps a fresh private page at an empty or special entry. */
+function setNewAnonPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
+  const { pgdat } = vma.mm;
+  pageAddNewAnonRmap(pgdat, pfn, vma, addr);
+  ptAccountAdd(pgdat, ptep, pfn);
+  pgdat.ram.u32[ptep] = mkPte(pfn, anonProt(vma));
+}
+
+/** @linux mm/memory.c:do_anonymous_page */
+function doAnonymousPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
+  const { pgdat } = vma.mm;
+  if ((flags & FAULT_FLAG_WRITE) === 0) {
+    pgdat.ram.u32[ptep] = mkPte(pgdat.zeroPfn, vmGetPageProt(vma.flags) | PTE_SPECIAL);
+    return 0;
+  }
+  if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
+  const pfn = allocZeroedPage(pgdat);
+  if (pfn === NO_PFN) return VM_FAULT_OOM;
+  setNewAnonPte(vma, addr, ptep, pfn);
+  return 0;
+}
+
+/** Maps a page of the page cache, whose reference the mapping takes over. */
+function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): void {
+  const { pgdat } = vma.mm;
+  const { page } = pgdat;
+  let bits = vmGetPageProt(vma.flags);
+  if ((flags & FAULT_FLAG_WRITE) !== 0) {
+    bits |= PTE_D;
+    page.flags[pfn]! |= PG_DIRTY;
+  }
+  page.mapcount[pfn]!++;
+  ptAccountAdd(pgdat, ptep, pfn);
+  pgdat.ram.u32[ptep] = mkPte(pfn, bits);
+}
+
+/** A write to a private file mapping: the page is copied before it is ever mapped. @linux mm/memory.c:do_cow_fault */
+function doCowFault(vma: Vma, addr: Vaddr, ptep: PtePtr, from: Pfn): number {
+  const { pgdat } = vma.mm;
+  const pfn = anonVmaPrepare(vma) === 0 ? allocPage(pgdat) : NO_PFN;
+  if (pfn !== NO_PFN) {
+    copyPage(pgdat, pfn, from);
+    setNewAnonPte(vma, addr, ptep, pfn);
+  }
+  putPage(pgdat, from);
+  return pfn === NO_PFN ? VM_FAULT_OOM : 0;
+}
+
+/** A page that a file backs. @linux mm/memory.c:do_fault */
+function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
+  const { ops } = vma;
+  if (ops === null) return bug('do_fault: anonymous vma');
+  const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
+  const ctx: FaultContext = { vma, address: addr, pgoff, flags, page: NO_PFN };
+  const ret = ops.fault(ctx);
+  if ((ret & VM_FAULT_ERROR) !== 0) return ret;
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  if (write && (vma.flags & VM_SHARED) === 0) return ret | doCowFault(vma, addr, ptep, ctx.page);
+  setFilePte(vma, ptep, ctx.page, flags);
+  if (!write && ops.mapPages !== undefined) ops.mapPages(vma, addr, ptep);
+  return ret;
+}
+
+/** Makes a page writable that nobody else has. @linux mm/memory.c:wp_page_reuse */
+function wpPageReuse(mm: MmStruct, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+  mm.pgdat.ram.u32[ptep] = pte | PTE_W | PTE_D | PTE_A;
+  mm.pgdat.vmstat.pgreuse++;
+  flushTlbPage(mm, addr);
+  return 0;
+}
+
+/** Gives the writer a copy. @linux mm/memory.c:wp_page_copy */
+function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+  const { mm } = vma;
+  const { pgdat } = mm;
+  const { page } = pgdat;
+  if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
+  const special = (pte & PTE_SPECIAL) !== 0;
+  const pfn = special ? allocZeroedPage(pgdat) : allocPage(pgdat);
+  if (pfn === NO_PFN) return VM_FAULT_OOM;
+  if (!special) {
+    const old = ptePfn(pte);
+    copyPage(pgdat, pfn, old);
+    ptAccountSub(pgdat, ptep, old);
+    if (--page.mapcount[old]! === 0 && pageAnon(page, old)) page.mapping[old] = 0;
+    putPage(pgdat, old);
+    pgdat.vmstat.pgcow++;
+  }
+  setNewAnonPte(vma, addr, ptep, pfn);
+  flushTlbPage(mm, addr);
+  return 0;
+}
+
+/** A write to a present, read-only entry of a writable VMA. @linux mm/memory.c:do_wp_page */
+function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+  const { mm } = vma;
+  const { pgdat } = mm;
+  const { page } = pgdat;
+  if ((pte & PTE_SPECIAL) !== 0) return wpPageCopy(vma, addr, ptep, pte);
+  const pfn = ptePfn(pte);
+  if ((vma.flags & VM_SHARED) !== 0) {
+    page.flags[pfn]! |= PG_DIRTY;
+    return wpPageReuse(mm, addr, ptep, pte);
+  }
+  if (pageAnon(page, pfn)) {
+    // The path is private here, so the exclusive bit means what it says.
+    if ((page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0) return wpPageReuse(mm, addr, ptep, pte);
+    if (page.refcount[pfn] === 1 && anonVmaPrepare(vma) === 0) {
+      pageMoveAnonRmap(pgdat, pfn, vma, addr);
+      page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
+      return wpPageReuse(mm, addr, ptep, pte);
+    }
+  }
+  return wpPageCopy(vma, addr, ptep, pte);
+}
+
+/** The entry at a private or merely read path. @linux mm/memory.c:handle_pte_fault */
+function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
+  const { mm } = vma;
+  const { u32 } = mm.pgdat.ram;
+  const pte = u32[ptep] as Pte;
+  if (pte === 0) {
+    return vma.ops === null
+      ? doAnonymousPage(vma, addr, ptep, flags)
+      : doFault(vma, addr, ptep, flags);
+  }
+  if ((pte & PTE_V) === 0) return bug('handle_pte_fault: swap entry');
+  if ((flags & FAULT_FLAG_WRITE) !== 0) {
+    if ((pte & PTE_W) === 0) return doWpPage(vma, addr, ptep, pte);
+    u32[ptep] = pte | PTE_A | PTE_D;
+  } else u32[ptep] = pte | PTE_A;
+  flushTlbPage(mm, addr);
+  return 0;
+}
+
+/**
+ * Makes the page at `address` accessible for `flags`; the VMA has been found to allow it.
+ *
+ * @returns 0 or VM_FAULT_* bits; VM_FAULT_OOM with nothing a program could see changed.
+ * @linux mm/memory.c:handle_mm_fault, handle_cow_pte_fault of the founding series
+ * @patch 03/14
+ */
+export function handleMmFault(vma: Vma, address: Vaddr, flags: number): number {
+  const { mm } = vma;
+  const { pgdat } = mm;
+  const addr = pageAlignDown(address);
+  pgdat.vmstat.pgfault++;
+  mm.minorFaults++;
+  const pmdp = pmdAlloc(mm, addr);
+  if (pmdp === NO_PTEP) return VM_FAULT_OOM;
+  const pmd = pgdat.ram.u32[pmdp] as Pte;
+  let table = ptePfn(pmd);
+  if (pmd === 0) {
+    table = leafTableAlloc(mm, pmdp, addr);
+    if (table === NO_PFN) return VM_FAULT_OOM;
+  } else if (tableShared(pmd)) {
+    const present = pgdat.ram.u32[entryPtr(table, pteIndex(addr))] !== 0;
+    if (!present || (flags & FAULT_FLAG_WRITE) !== 0) {
+      if (breakCowPte(mm, pmdp, addr) !== 0) return VM_FAULT_OOM;
+      table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
+    }
+  }
+  return handlePteFault(vma, addr, entryPtr(table, pteIndex(addr)), flags);
+}
+
+/**
+ * Faults in every page of [start, end), which one or more VMAs that allow the access cover.
+ * @returns 0, -ENOMEM, or -EFAULT where a page cannot be had or nothing is mapped.
+ * @linux mm/gup.c:populate_vma_page_range
+ */
+export function populateRange(mm: MmStruct, start: Vaddr, end: Vaddr, write: boolean): number {
+  const flags = write ? FAULT_FLAG_WRITE : 0;
+  for (let addr = start; addr < end; addr += PAGE_SIZE) {
+    const vma = mm.vmas.find(addr);
+    if (vma === undefined || vma.start > addr) return -EFAULT;
+    const ret = handleMmFault(vma, addr, flags);
+    if ((ret & VM_FAULT_OOM) !== 0) return -ENOMEM;
+    if ((ret & VM_FAULT_ERROR) !== 0) return -EFAULT;
+  }
+  return 0;
+}

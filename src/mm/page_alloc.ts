@@ -1,0 +1,210 @@
+/**
+ * The buddy allocator: blocks of 2^order frames, split and merged with their buddy, and a
+ * stack of single frames in front of it (Linux's per-CPU lists), because almost every
+ * request is for one frame.
+ *
+ * @linux mm/page_alloc.c
+ */
+
+import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
+import { PAGE_WORDS } from '../arch/riscv/memlayout.ts';
+import type { Pfn } from '../arch/riscv/pgtable.ts';
+import { bug } from '../lib/assert.ts';
+import { MAX_ORDER, PCP_HIGH, type PgData } from './mm_types.ts';
+import { NO_PFN, PG_BUDDY, PG_RESERVED } from './page.ts';
+
+/** Single frames moved between the stack and the buddy lists at a time. */
+const PCP_BATCH = 128;
+
+/** Frames asked of reclaim when none is free. */
+const RECLAIM_BATCH = 32;
+
+function listAdd(pgdat: PgData, pfn: Pfn, order: number): void {
+  const { lruNext, lruPrev, flags, private: orders } = pgdat.page;
+  const head = pgdat.freeHead[order]!;
+  lruNext[pfn] = head;
+  lruPrev[pfn] = 0;
+  if (head !== 0) lruPrev[head] = pfn;
+  pgdat.freeHead[order] = pfn;
+  flags[pfn] = PG_BUDDY;
+  orders[pfn] = order;
+}
+
+function listDel(pgdat: PgData, pfn: Pfn, order: number): void {
+  const { lruNext, lruPrev, flags } = pgdat.page;
+  const next = lruNext[pfn]!;
+  const prev = lruPrev[pfn]!;
+  if (prev === 0) pgdat.freeHead[order] = next;
+  else lruNext[prev] = next;
+  if (next !== 0) lruPrev[next] = prev;
+  flags[pfn] = 0;
+}
+
+/** Takes a block out of the lists, splitting a larger one if needed. @returns NO_PFN when there is none. */
+function rmqueue(pgdat: PgData, order: number): Pfn {
+  let have = order;
+  while (have <= MAX_ORDER && pgdat.freeHead[have] === 0) have++;
+  if (have > MAX_ORDER) return NO_PFN;
+  const pfn = pgdat.freeHead[have] as Pfn;
+  listDel(pgdat, pfn, have);
+  while (have > order) {
+    have--;
+    listAdd(pgdat, (pfn + (1 << have)) as Pfn, have);
+  }
+  return pfn;
+}
+
+/** Puts a block back and merges it with its buddies. @linux mm/page_alloc.c:__free_one_page */
+function freeOnePage(pgdat: PgData, block: Pfn, blockOrder: number): void {
+  const { flags, private: orders } = pgdat.page;
+  let pfn = block;
+  let order = blockOrder;
+  while (order < MAX_ORDER) {
+    const buddy = (pfn ^ (1 << order)) as Pfn;
+    if (buddy >= pgdat.ram.layout.nrFrames) break;
+    if (flags[buddy] !== PG_BUDDY || orders[buddy] !== order) break;
+    listDel(pgdat, buddy, order);
+    pfn = (pfn & ~(1 << order)) as Pfn;
+    order++;
+  }
+  listAdd(pgdat, pfn, order);
+}
+
+/** Gives every frame behind the kernel's own area to the allocator. Call once. */
+export function initPageAlloc(pgdat: PgData): void {
+  const { firstFrame, nrFrames } = pgdat.ram.layout;
+  pgdat.page.flags.fill(PG_RESERVED, 0, firstFrame);
+  let pfn = firstFrame;
+  while (pfn < nrFrames) {
+    let order = MAX_ORDER;
+    while (pfn % (1 << order) !== 0 || pfn + (1 << order) > nrFrames) order--;
+    listAdd(pgdat, pfn as Pfn, order);
+    pfn += 1 << order;
+  }
+  pgdat.freeFrames = nrFrames - firstFrame;
+  pgdat.managedFrames = pgdat.freeFrames;
+}
+
+/** Counts an allocation for fault injection. @returns true when this one has to fail. */
+function shouldFail(pgdat: PgData): boolean {
+  return pgdat.failAllocAfter !== 0 && --pgdat.failAllocAfter === 0;
+}
+
+function refillPcp(pgdat: PgData): boolean {
+  const { pcp } = pgdat;
+  let count = 0;
+  while (count < PCP_BATCH) {
+    const pfn = rmqueue(pgdat, 0);
+    if (pfn === NO_PFN) break;
+    // Popped from the end: the stack is filled backwards so that frames come out ascending.
+    pcp[PCP_BATCH - 1 - count] = pfn;
+    count++;
+  }
+  if (count > 0 && count < PCP_BATCH) pcp.copyWithin(0, PCP_BATCH - count, PCP_BATCH);
+  pgdat.pcpCount = count;
+  return count > 0;
+}
+
+/**
+ * One frame, its bytes undefined, with one reference; mapcount, mapping and flags are 0.
+ * @returns NO_PFN when memory is exhausted and reclaim found nothing.
+ * @linux mm/page_alloc.c:__alloc_pages
+ */
+export function allocPage(pgdat: PgData): Pfn {
+  if (shouldFail(pgdat)) return NO_PFN;
+  if (pgdat.pcpCount === 0 && !refillPcp(pgdat)) {
+    if (pgdat.reclaim === null || pgdat.reclaim(RECLAIM_BATCH) === 0) return NO_PFN;
+    if (pgdat.pcpCount === 0 && !refillPcp(pgdat)) return NO_PFN;
+  }
+  const pfn = pgdat.pcp[--pgdat.pcpCount] as Pfn;
+  pgdat.freeFrames--;
+  initPage(pgdat, pfn);
+  return pfn;
+}
+
+function initPage(pgdat: PgData, pfn: Pfn): void {
+  const { page } = pgdat;
+  page.flags[pfn] = 0;
+  page.refcount[pfn] = 1;
+  page.mapcount[pfn] = 0;
+  page.mapping[pfn] = 0;
+}
+
+/** As allocPage(), filled with zeroes. */
+export function allocZeroedPage(pgdat: PgData): Pfn {
+  const pfn = allocPage(pgdat);
+  if (pfn !== NO_PFN) clearPage(pgdat, pfn);
+  return pfn;
+}
+
+/** Copies one frame's bytes to another, which must hold no code. */
+export function copyPage(pgdat: PgData, to: Pfn, from: Pfn): void {
+  const start = from * PAGE_WORDS;
+  pgdat.ram.u32.copyWithin(to * PAGE_WORDS, start, start + PAGE_WORDS);
+}
+
+/** Zeroes a frame's bytes; it must hold no code. */
+export function clearPage(pgdat: PgData, pfn: Pfn): void {
+  const start = pfn * PAGE_WORDS;
+  pgdat.ram.u32.fill(0, start, start + PAGE_WORDS);
+}
+
+/**
+ * A block of 2^order contiguous frames, aligned to its size, with one reference on the first.
+ * @returns NO_PFN when there is no such block.
+ */
+export function allocPages(pgdat: PgData, order: number): Pfn {
+  if (shouldFail(pgdat)) return NO_PFN;
+  let pfn = rmqueue(pgdat, order);
+  if (pfn === NO_PFN) {
+    drainPcp(pgdat, 0);
+    pfn = rmqueue(pgdat, order);
+    if (pfn === NO_PFN) return NO_PFN;
+  }
+  pgdat.freeFrames -= 1 << order;
+  for (let i = 0; i < 1 << order; i++) {
+    initPage(pgdat, (pfn + i) as Pfn);
+    if (i !== 0) pgdat.page.refcount[pfn + i] = 0;
+  }
+  return pfn;
+}
+
+/** Gives cached single frames back to the buddy lists until `keep` are left. */
+export function drainPcp(pgdat: PgData, keep: number): void {
+  while (pgdat.pcpCount > keep) freeOnePage(pgdat, pgdat.pcp[--pgdat.pcpCount] as Pfn, 0);
+}
+
+/** Frees a block that allocPages() gave. */
+export function freePages(pgdat: PgData, pfn: Pfn, order: number): void {
+  pgdat.page.refcount[pfn] = 0;
+  for (let i = 0; i < 1 << order; i++) icacheInvalidateFrame(pgdat.ram, (pfn + i) as Pfn);
+  pgdat.freeFrames += 1 << order;
+  freeOnePage(pgdat, pfn, order);
+}
+
+/** Frees one frame whose last reference is gone. */
+export function freePage(pgdat: PgData, pfn: Pfn): void {
+  const { ram } = pgdat;
+  if (ram.codeIndex[pfn] !== 0) icacheInvalidateFrame(ram, pfn);
+  pgdat.page.flags[pfn] = 0;
+  pgdat.page.refcount[pfn] = 0;
+  if (pgdat.pcpCount === PCP_HIGH) drainPcp(pgdat, PCP_HIGH - PCP_BATCH);
+  pgdat.pcp[pgdat.pcpCount++] = pfn;
+  pgdat.freeFrames++;
+}
+
+export function getPage(pgdat: PgData, pfn: Pfn): void {
+  pgdat.page.refcount[pfn]!++;
+}
+
+/** Drops a reference; the last one frees the frame. */
+export function putPage(pgdat: PgData, pfn: Pfn): void {
+  const { refcount } = pgdat.page;
+  const left = refcount[pfn]! - 1;
+  if (left > 0) {
+    refcount[pfn] = left;
+    return;
+  }
+  if (left < 0) bug(`put_page: frame ${pfn} is free already`);
+  freePage(pgdat, pfn);
+}

@@ -1,0 +1,228 @@
+/**
+ * Recounts everything from the page tables and compares: table references, mapcounts, page
+ * references, per-table counters, free frames, VMA order, TLB contents. For tests and --debug.
+ *
+ * @linux mm/page_table_check.c (the idea; the invariants are docs/cow-page-tables.md's I1 to I9)
+ */
+
+import {
+  entryPtr,
+  LEVEL_PGD,
+  LEVEL_PTE,
+  LEVEL_SIZE,
+  ptePfn,
+  PTE_D,
+  PTE_SHARED,
+  PTE_SPECIAL,
+  PTE_V,
+  PTE_W,
+  PTE_WORDS,
+  PTRS_PER_TABLE,
+  type Pfn,
+  type Pte,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { PAGE_SIZE, TLB_ENTRIES, TLB_READ_BASE, TLB_WRITE_BASE } from '../arch/riscv/memlayout.ts';
+import { bug } from '../lib/assert.ts';
+import { fromHalves } from '../lib/bits.ts';
+import { AddressSpace, type MmStruct, type PgData, type Vma } from './mm_types.ts';
+import {
+  PG_ANON_EXCLUSIVE,
+  PG_BUDDY,
+  PG_RESERVED,
+  PG_SWAPBACKED,
+  PG_TABLE,
+  pageAnon,
+  tableLevel,
+} from './page.ts';
+import { ptePtrOf } from './pgtable.ts';
+import { VM_SHARED, VM_UNSHAREABLE, vmaPages } from './vma.ts';
+
+class Recount {
+  readonly pgdat: PgData;
+  /** Parent entries seen naming a table. */
+  readonly tableRefs: Int32Array;
+  /** Leaf entries of distinct tables naming a page. */
+  readonly mapcount: Int32Array;
+  /** Page-cache slots naming a page. */
+  readonly cached: Int32Array;
+  tables = 0;
+
+  constructor(pgdat: PgData) {
+    this.pgdat = pgdat;
+    const { nrFrames } = pgdat.ram.layout;
+    this.tableRefs = new Int32Array(nrFrames);
+    this.mapcount = new Int32Array(nrFrames);
+    this.cached = new Int32Array(nrFrames);
+  }
+}
+
+function expect(got: number, want: number, what: string): void {
+  if (got !== want) bug(`page table check: ${what} is ${got}, want ${want}`);
+}
+
+function checkAnonEntry(pgdat: PgData, pte: Pte, pfn: Pfn): void {
+  const { page } = pgdat;
+  const exclusive = (page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0;
+  if ((pte & PTE_W) !== 0 && !exclusive) bug(`page table check: frame ${pfn} is writable, not exclusive`);
+  if (exclusive) expect(page.mapcount[pfn]!, 1, `mapcount of exclusive frame ${pfn}`);
+  pgdat.mappings.get(page.mapping[pfn]! >> 1);
+}
+
+/** Counts the pages of one leaf table, which is visited once however many parents it has. */
+function countLeaf(state: Recount, table: Pfn): void {
+  const { pgdat, mapcount } = state;
+  const { page, ram } = pgdat;
+  let anon = 0;
+  let file = 0;
+  let shmem = 0;
+  for (let i = 0; i < PTRS_PER_TABLE; i++) {
+    const ptep = entryPtr(table, i);
+    const pte = ram.u32[ptep] as Pte;
+    expect(ram.u32[ptep + 1]!, 0, `high word of entry ${i} of table ${table}`);
+    if ((pte & PTE_V) === 0) continue;
+    const pfn = ptePfn(pte);
+    if ((pte & PTE_SPECIAL) !== 0) {
+      expect(pfn, pgdat.zeroPfn, 'special entry');
+      if ((pte & (PTE_W | PTE_D)) !== 0) bug('page table check: writable zero page');
+      continue;
+    }
+    mapcount[pfn]!++;
+    if (pageAnon(page, pfn)) {
+      anon++;
+      checkAnonEntry(pgdat, pte, pfn);
+    } else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+    else file++;
+  }
+  expect(page.ptAnon[table]!, anon, `anon count of table ${table}`);
+  expect(page.ptFile[table]!, file, `file count of table ${table}`);
+  expect(page.ptShmem[table]!, shmem, `shmem count of table ${table}`);
+}
+
+function countTable(state: Recount, table: Pfn, level: number): void {
+  const { pgdat, tableRefs } = state;
+  const { page, ram } = pgdat;
+  if ((page.flags[table]! & PG_TABLE) === 0) bug(`page table check: frame ${table} is no table`);
+  expect(tableLevel(page.flags[table]!), level, `level of table ${table}`);
+  if (tableRefs[table]!++ !== 0) return;
+  state.tables++;
+  if (level === LEVEL_PTE) {
+    countLeaf(state, table);
+    return;
+  }
+  for (let i = 0; i < PTRS_PER_TABLE; i++) {
+    const entry = ram.u32[entryPtr(table, i)] as Pte;
+    if (entry === 0) continue;
+    const child = ptePfn(entry);
+    const shared = (entry & PTE_SHARED) !== 0;
+    if (page.ptRefs[child]! > 1 && !shared) bug(`page table check: table ${child} has an unmarked parent`);
+    countTable(state, child, level - 1);
+  }
+}
+
+function checkPages(state: Recount): void {
+  const { pgdat, tableRefs, mapcount, cached } = state;
+  const { page, ram } = pgdat;
+  const { nrFrames, firstFrame } = ram.layout;
+  let free = 0;
+  for (let pfn = firstFrame; pfn < nrFrames; pfn++) {
+    const flags = page.flags[pfn]!;
+    if ((flags & PG_RESERVED) !== 0) continue;
+    if ((flags & PG_BUDDY) !== 0) {
+      const order = page.private[pfn]!;
+      free += 1 << order;
+      for (let i = 0; i < 1 << order; i++) {
+        if (mapcount[pfn + i] !== 0 || tableRefs[pfn + i] !== 0) bug(`page table check: free frame ${pfn + i} in use`);
+      }
+      pfn += (1 << order) - 1;
+      continue;
+    }
+    if ((flags & PG_TABLE) !== 0) {
+      expect(page.ptRefs[pfn]!, tableRefs[pfn]!, `references of table ${pfn}`);
+      continue;
+    }
+    if (page.refcount[pfn] === 0) {
+      expect(mapcount[pfn]!, 0, `mappings of free frame ${pfn}`);
+      continue;
+    }
+    expect(page.mapcount[pfn]!, mapcount[pfn]!, `mapcount of frame ${pfn}`);
+    expect(page.refcount[pfn]!, mapcount[pfn]! + cached[pfn]!, `references of frame ${pfn}`);
+  }
+  expect(free + pgdat.pcpCount, pgdat.freeFrames, 'frames in the free lists');
+}
+
+function checkVmas(mm: MmStruct): void {
+  let end = 0;
+  let pages = 0;
+  let unshareable = 0;
+  for (const vma of mm.vmas) {
+    if (vma.start < end || vma.end <= vma.start) bug(`page table check: vma ${vma.start.toString(16)} out of order`);
+    if (vma.mm !== mm) bug('page table check: vma of another mm');
+    end = vma.end;
+    pages += vmaPages(vma);
+    if ((vma.flags & VM_UNSHAREABLE) !== 0) unshareable++;
+  }
+  expect(mm.totalVm, pages, 'total_vm');
+  expect(mm.unshareableVmas, unshareable, 'unshareable vmas');
+}
+
+/** I9: whatever a table maps for an mm lies in a VMA of it that may map such a page. */
+function checkCovered(mm: MmStruct, table: Pfn, level: number, base: Vaddr): void {
+  const { ram, page } = mm.pgdat;
+  for (let i = 0; i < PTRS_PER_TABLE; i++) {
+    const pte = ram.u32[entryPtr(table, i)] as Pte;
+    if (pte === 0) continue;
+    const addr = base + i * LEVEL_SIZE[level]!;
+    if (level !== LEVEL_PTE) {
+      checkCovered(mm, ptePfn(pte), level - 1, addr);
+      continue;
+    }
+    const vma: Vma | undefined = mm.vmas.find(addr);
+    if (vma === undefined || vma.start > addr) bug(`page table check: ${addr.toString(16)} mapped without a vma`);
+    const special = (pte & PTE_SPECIAL) !== 0;
+    if (!special && pageAnon(page, ptePfn(pte)) && (vma.flags & VM_SHARED) !== 0) {
+      bug(`page table check: private page in a shared vma at ${addr.toString(16)}`);
+    }
+  }
+}
+
+/** What the TLBs say must be what the tables of the active address space say. */
+function checkTlb(mm: MmStruct, base: number, write: boolean): void {
+  const { i32, u32 } = mm.pgdat.ram;
+  for (let slot = 0; slot < TLB_ENTRIES; slot++) {
+    const at = (base >> 2) + slot * 4;
+    if (i32[at] === -1 && i32[at + 1] === -1) continue;
+    const addr = fromHalves(i32[at]!, i32[at + 1]!);
+    const frame = ((i32[at + 2]! + i32[at]!) >>> 0) / PAGE_SIZE;
+    const ptep = ptePtrOf(mm, addr);
+    const pte = (ptep === 0 ? 0 : u32[ptep]) as Pte;
+    if ((pte & PTE_V) === 0 || ptePfn(pte) !== frame || (write && (pte & PTE_W) === 0)) {
+      bug(`page table check: stale ${write ? 'write' : 'read'} TLB entry for ${addr.toString(16)}`);
+    }
+  }
+}
+
+/**
+ * @throws KernelBug naming the first count that is wrong. Temporary references (a page held
+ *   across the call) count as wrong.
+ */
+export function checkPageTables(pgdat: PgData): void {
+  const state = new Recount(pgdat);
+  pgdat.mms.forEach((mm) => {
+    countTable(state, mm.pgd, LEVEL_PGD);
+    checkVmas(mm);
+    checkCovered(mm, mm.pgd, LEVEL_PGD, 0);
+  });
+  pgdat.mappings.forEach((mapping) => {
+    if (!(mapping instanceof AddressSpace)) return;
+    mapping.pages.forEach(0, 2 ** 40, (_index, pfn) => {
+      state.cached[pfn]!++;
+    });
+  });
+  checkPages(state);
+  expect(pgdat.pageTables, state.tables, 'number of page tables');
+  const { activeMm } = pgdat;
+  if (activeMm === null) return;
+  checkTlb(activeMm, TLB_READ_BASE, false);
+  checkTlb(activeMm, TLB_WRITE_BASE, true);
+}

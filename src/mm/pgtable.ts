@@ -1,0 +1,158 @@
+/**
+ * Page tables: walking down, allocating and freeing them.
+ *
+ *     root (LEVEL_PGD) -> LEVEL_PUD -> LEVEL_PMD -> leaf table (LEVEL_PTE) -> page
+ *
+ * Every table is a frame with a descriptor (page.pt*): references from parent entries at
+ * every level, counters of what a leaf table maps, and the mm that VmPTE counts it for.
+ *
+ * @linux mm/memory.c:__pmd_alloc and kin, arch/riscv/include/asm/pgalloc.h
+ */
+
+import {
+  entryPtr,
+  LEVEL_PGD,
+  LEVEL_PMD,
+  LEVEL_PTE,
+  LEVEL_PUD,
+  mkTable,
+  pgdIndex,
+  PMD_SIZE,
+  pmdIndex,
+  pteIndex,
+  ptePfn,
+  PTE_WORDS,
+  PTRS_PER_TABLE,
+  pudIndex,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { bugOn } from '../lib/assert.ts';
+import type { MmStruct, PgData } from './mm_types.ts';
+import { allocPage, allocZeroedPage, freePage } from './page_alloc.ts';
+import { NO_PFN, tableFlags } from './page.ts';
+
+/** No entry: what look-ups return when a table on the path is missing. */
+export const NO_PTEP = 0 as PtePtr;
+
+export function readPte(pgdat: PgData, ptep: PtePtr): Pte {
+  return pgdat.ram.u32[ptep] as Pte;
+}
+
+/** Writes the low word; the high word of every entry stays 0. */
+export function writePte(pgdat: PgData, ptep: PtePtr, pte: Pte): void {
+  pgdat.ram.u32[ptep] = pte;
+}
+
+function initTable(mm: MmStruct, pfn: Pfn, level: number, addr: Vaddr): void {
+  const { page } = mm.pgdat;
+  page.flags[pfn] = tableFlags(level);
+  page.ptRefs[pfn] = 1;
+  page.ptAnon[pfn] = 0;
+  page.ptFile[pfn] = 0;
+  page.ptShmem[pfn] = 0;
+  page.ptSwap[pfn] = 0;
+  page.ptOwner[pfn] = mm.id;
+  page.ptIndex[pfn] = Math.floor(addr / PMD_SIZE);
+  mm.pgdat.pageTables++;
+}
+
+/**
+ * An empty table with one reference.
+ * @returns NO_PFN when memory is out.
+ */
+export function allocTable(mm: MmStruct, level: number, addr: Vaddr): Pfn {
+  const pfn = allocZeroedPage(mm.pgdat);
+  if (pfn !== NO_PFN) initTable(mm, pfn, level, addr);
+  return pfn;
+}
+
+/** As allocTable() for a caller that writes all 512 entries itself. */
+export function allocTableNoInit(mm: MmStruct, level: number, addr: Vaddr): Pfn {
+  const pfn = allocPage(mm.pgdat);
+  if (pfn !== NO_PFN) initTable(mm, pfn, level, addr);
+  return pfn;
+}
+
+/** Frees a table to which no entry points any more. */
+export function freeTable(pgdat: PgData, pfn: Pfn): void {
+  pgdat.pageTables--;
+  pgdat.page.ptRefs[pfn] = 0;
+  freePage(pgdat, pfn);
+}
+
+/** Place of the root's entry for `addr`. */
+function pgdPtr(mm: MmStruct, addr: Vaddr): PtePtr {
+  return entryPtr(mm.pgd, pgdIndex(addr));
+}
+
+/** Place of the entry that names the leaf table of `addr`; NO_PTEP when there is no PMD table. */
+export function pmdPtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
+  const { u32 } = mm.pgdat.ram;
+  const pgd = u32[pgdPtr(mm, addr)] as Pte;
+  if (pgd === 0) return NO_PTEP;
+  const pud = u32[entryPtr(ptePfn(pgd), pudIndex(addr))] as Pte;
+  if (pud === 0) return NO_PTEP;
+  return entryPtr(ptePfn(pud), pmdIndex(addr));
+}
+
+/** Place of the leaf entry of `addr`, in a table that may be shared; NO_PTEP when there is no leaf table. */
+export function ptePtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
+  const pmdp = pmdPtrOf(mm, addr);
+  if (pmdp === NO_PTEP) return NO_PTEP;
+  const pmd = mm.pgdat.ram.u32[pmdp] as Pte;
+  return pmd === 0 ? NO_PTEP : entryPtr(ptePfn(pmd), pteIndex(addr));
+}
+
+/** The table an entry points at, allocated if there is none. @returns NO_PFN when memory is out. */
+function tableAlloc(mm: MmStruct, entry: PtePtr, level: number, addr: Vaddr): Pfn {
+  const { u32 } = mm.pgdat.ram;
+  const value = u32[entry] as Pte;
+  if (value !== 0) return ptePfn(value);
+  const pfn = allocTable(mm, level, addr);
+  if (pfn !== NO_PFN) u32[entry] = mkTable(pfn);
+  return pfn;
+}
+
+/**
+ * As pmdPtrOf(), allocating the upper tables that are missing.
+ * @returns NO_PTEP when memory is out; tables already allocated stay, empty.
+ * @linux mm/memory.c:pmd_alloc
+ */
+export function pmdAlloc(mm: MmStruct, addr: Vaddr): PtePtr {
+  const pud = tableAlloc(mm, pgdPtr(mm, addr), LEVEL_PUD, addr);
+  if (pud === NO_PFN) return NO_PTEP;
+  const pmd = tableAlloc(mm, entryPtr(pud, pudIndex(addr)), LEVEL_PMD, addr);
+  if (pmd === NO_PFN) return NO_PTEP;
+  return entryPtr(pmd, pmdIndex(addr));
+}
+
+/** The leaf table behind `pmdp`, allocated if there is none; it may be shared. @returns NO_PFN when memory is out. */
+export function leafTableAlloc(mm: MmStruct, pmdp: PtePtr, addr: Vaddr): Pfn {
+  return tableAlloc(mm, pmdp, LEVEL_PTE, addr);
+}
+
+/** @returns true when the table holds no entry at all. */
+export function tableEmpty(pgdat: PgData, pfn: Pfn): boolean {
+  const { u32 } = pgdat.ram;
+  const first = entryPtr(pfn, 0);
+  for (let i = 0; i < PTRS_PER_TABLE * PTE_WORDS; i += PTE_WORDS) {
+    if (u32[first + i] !== 0) return false;
+  }
+  return true;
+}
+
+/** Gives a new address space its root. @returns false when memory is out. */
+export function pgdAlloc(mm: MmStruct): boolean {
+  mm.pgd = allocTable(mm, LEVEL_PGD, 0);
+  return mm.pgd !== NO_PFN;
+}
+
+/** Frees the root, which must be empty. */
+export function pgdFree(mm: MmStruct): void {
+  bugOn(mm.pgd === NO_PFN, 'pgd_free: no root');
+  freeTable(mm.pgdat, mm.pgd);
+  mm.pgd = NO_PFN;
+}

@@ -1,0 +1,126 @@
+/**
+ * Taking pages out of the page cache and out of every address space that maps them.
+ *
+ * Entries are cleared in place, also in shared tables: a present entry of a shared table
+ * means the same page of the same file to every process that reaches it (whoever changed its
+ * mapping there has a table of its own), and for all of them the page is gone. So truncation
+ * needs no memory and cannot fail.
+ *
+ * @linux mm/truncate.c, mm/memory.c:unmap_mapping_range
+ */
+
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { ptePfn, PTE_SPECIAL, PTE_V, type Pfn, type Pte } from '../arch/riscv/pgtable.ts';
+import type { AddressSpace, PgData, Vma } from './mm_types.ts';
+import { putPage } from './page_alloc.ts';
+import { pageAnon } from './page.ts';
+import { NO_PTEP, ptePtrOf } from './pgtable.ts';
+import { ptAccountSub } from './pte_ops.ts';
+import { flushTlbEveryone } from './tlbflush.ts';
+import { vmaPages } from './vma.ts';
+import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
+
+/** Clears one entry wherever its table is used. Private copies go too if `evenCows`. */
+function zapPteInPlace(vma: Vma, addr: number, evenCows: boolean): void {
+  const { pgdat } = vma.mm;
+  const { page } = pgdat;
+  const { u32 } = pgdat.ram;
+  const ptep = ptePtrOf(vma.mm, addr);
+  if (ptep === NO_PTEP) return;
+  const pte = u32[ptep] as Pte;
+  if ((pte & PTE_V) === 0) return;
+  if ((pte & PTE_SPECIAL) !== 0) {
+    u32[ptep] = 0;
+    return;
+  }
+  const pfn = ptePfn(pte);
+  const anon = pageAnon(page, pfn);
+  if (anon && !evenCows) return;
+  u32[ptep] = 0;
+  ptAccountSub(pgdat, ptep, pfn);
+  if (--page.mapcount[pfn]! === 0 && anon) page.mapping[pfn] = 0;
+  putPage(pgdat, pfn);
+}
+
+/**
+ * Unmaps file pages [first, last] from everybody.
+ * @param evenCows also private copies of them (truncation), or only the file's own pages (hole).
+ * @linux mm/memory.c:unmap_mapping_range
+ */
+export function unmapMappingRange(
+  mapping: AddressSpace,
+  first: number,
+  last: number,
+  evenCows: boolean,
+): void {
+  for (const vma of mapping.iMmap) {
+    const from = Math.max(first, vma.pgoff);
+    const to = Math.min(last, vma.pgoff + vmaPages(vma) - 1);
+    for (let index = from; index <= to; index++) {
+      zapPteInPlace(vma, vma.start + (index - vma.pgoff) * PAGE_SIZE, evenCows);
+    }
+  }
+  if (mapping.iMmap.length !== 0) flushTlbEveryone(mapping.pgdat);
+}
+
+/** Takes one page out of the cache. A holder of a reference keeps the bytes, not the place. */
+export function deleteFromPageCache(mapping: AddressSpace, index: number): void {
+  const { pgdat } = mapping;
+  const pfn = mapping.pages.delete(index) as Pfn;
+  if (pfn === 0) return;
+  if (pgdat.page.mapcount[pfn] === 0) pgdat.page.mapping[pfn] = 0;
+  putPage(pgdat, pfn);
+}
+
+function deleteRange(mapping: AddressSpace, first: number, last: number): void {
+  mapping.pages.forEach(first, last, (index) => deleteFromPageCache(mapping, index));
+}
+
+function zeroWithin(pgdat: PgData, pfn: Pfn, from: number, to: number): void {
+  icacheInvalidateFrame(pgdat.ram, pfn);
+  pgdat.ram.u8.fill(0, pfn * PAGE_SIZE + from, pfn * PAGE_SIZE + to);
+}
+
+/** Zeroes bytes [start, end) of one cached page, if it is cached. */
+function zeroPartial(mapping: AddressSpace, start: number, end: number): void {
+  const index = Math.floor(start / PAGE_SIZE);
+  const pfn = mapping.pages.get(index) as Pfn;
+  if (pfn === 0 || start === end) return;
+  zeroWithin(mapping.pgdat, pfn, start - index * PAGE_SIZE, end - index * PAGE_SIZE);
+}
+
+const LAST_INDEX = 2 ** 40;
+
+/**
+ * Shortens a file to `newSize` bytes: later pages go, the tail of the last one is zeroed.
+ * The caller has set the new size.
+ * @linux mm/truncate.c:truncate_pagecache
+ */
+export function truncateInodePages(mapping: AddressSpace, newSize: number): void {
+  const first = Math.ceil(newSize / PAGE_SIZE);
+  unmapMappingRange(mapping, first, LAST_INDEX, true);
+  deleteRange(mapping, first, LAST_INDEX);
+  zeroPartial(mapping, newSize, first * PAGE_SIZE);
+}
+
+/** Punches a hole of bytes [start, end) into a memory-only file. @linux mm/truncate.c:truncate_pagecache_range */
+export function truncatePagecacheRange(mapping: AddressSpace, start: number, end: number): void {
+  const first = Math.ceil(start / PAGE_SIZE);
+  const last = Math.floor(end / PAGE_SIZE) - 1;
+  if (last >= first) {
+    unmapMappingRange(mapping, first, last, false);
+    deleteRange(mapping, first, last);
+  }
+  if (first > last + 1) {
+    zeroPartial(mapping, start, end);
+    return;
+  }
+  zeroPartial(mapping, start, first * PAGE_SIZE);
+  zeroPartial(mapping, (last + 1) * PAGE_SIZE, end);
+}
+
+/** Ends a page cache whose file is gone and that nobody maps. */
+export function destroyMapping(mapping: AddressSpace): void {
+  deleteRange(mapping, 0, LAST_INDEX);
+  mapping.pgdat.mappings.release(mapping.id >> 1);
+}

@@ -1,0 +1,272 @@
+/**
+ * Unmapping ranges and freeing page tables. Works on entries alone: an entry and its page
+ * say all that unmapping needs, so a range may cover any number of VMAs.
+ *
+ *     shared table T, range covers          what happens
+ *     all that T maps                       let go of T: one reference, no page touched
+ *     part of it                            break, then zap the private copy
+ *
+ * @linux mm/memory.c:unmap_page_range, free_pgtables
+ */
+
+import {
+  blockEnd,
+  entryPtr,
+  LEVEL_PGD,
+  LEVEL_PTE,
+  PGD_SIZE,
+  pgdIndex,
+  PMD_SIZE,
+  pmdAlignDown,
+  pteIndex,
+  ptePfn,
+  PTE_D,
+  PTE_SPECIAL,
+  PTE_V,
+  PTE_WORDS,
+  PTRS_PER_TABLE,
+  PUD_SIZE,
+  pudIndex,
+  tableShared,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { bug } from '../lib/assert.ts';
+import { breakCowPte, dropCowPte } from './cow_pte.ts';
+import type { MmStruct, PgData, Vma } from './mm_types.ts';
+import { freePage, putPage } from './page_alloc.ts';
+import { PAGE_MAPPING_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
+import { freeTable, NO_PTEP, pgdFree, pmdPtrOf, tableEmpty } from './pgtable.ts';
+import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
+
+/**
+ * Clears entries [first, last) of a table that only one address space uses, and drops their
+ * pages. @hot 512 entries a call.
+ */
+function zapPteRange(pgdat: PgData, table: Pfn, first: number, last: number): void {
+  const { u32 } = pgdat.ram;
+  const { refcount, mapcount, mapping, flags } = pgdat.page;
+  const start = entryPtr(table, first);
+  const end = start + (last - first) * PTE_WORDS;
+  let anon = 0;
+  let shmem = 0;
+  let file = 0;
+  for (let at = start as number; at < end; at += PTE_WORDS) {
+    const pte = u32[at] as Pte;
+    if (pte === 0) continue;
+    u32[at] = 0;
+    if ((pte & PTE_SPECIAL) !== 0) continue;
+    if ((pte & PTE_V) === 0) bug('zap_pte_range: swap entry');
+    const pfn = ptePfn(pte);
+    const left = mapcount[pfn]! - 1;
+    mapcount[pfn] = left;
+    if ((mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) {
+      anon++;
+      // Its AnonVma may end before a last reference that is not a mapping.
+      if (left === 0) mapping[pfn] = 0;
+    } else {
+      if ((flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+      else file++;
+      if ((pte & PTE_D) !== 0) flags[pfn]! |= PG_DIRTY;
+    }
+    if (refcount[pfn] === 1) freePage(pgdat, pfn);
+    else putPage(pgdat, pfn);
+  }
+  pgdat.page.ptAnon[table]! -= anon;
+  pgdat.page.ptShmem[table]! -= shmem;
+  pgdat.page.ptFile[table]! -= file;
+}
+
+/** @returns true when no entry of the table outside of [first, last) is in use. */
+function coversTable(pgdat: PgData, table: Pfn, first: number, last: number): boolean {
+  const { u32 } = pgdat.ram;
+  const base = entryPtr(table, 0);
+  for (let i = 0; i < first; i++) if (u32[base + i * PTE_WORDS] !== 0) return false;
+  for (let i = last; i < PTRS_PER_TABLE; i++) if (u32[base + i * PTE_WORDS] !== 0) return false;
+  return true;
+}
+
+/** Index behind the last entry of the table of `addr` that [addr, end) reaches. */
+function lastIndex(addr: Vaddr, end: Vaddr): number {
+  return end - pmdAlignDown(addr) >= PMD_SIZE ? PTRS_PER_TABLE : pteIndex(end);
+}
+
+/** @returns true when [addr, next) must first make the shared table of `pmdp` private. */
+function needsBreak(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boolean {
+  const { pgdat } = mm;
+  const pmd = pgdat.ram.u32[pmdp] as Pte;
+  if (!tableShared(pmd)) return false;
+  const table = ptePfn(pmd);
+  if (pgdat.page.ptRefs[table] === 1) return true;
+  return !coversTable(pgdat, table, pteIndex(addr), lastIndex(addr, next));
+}
+
+/**
+ * The part of zapRange() that can fail: makes shared tables private that [start, end) covers
+ * only partly. Tables in which the range maps nothing are left shared.
+ * @returns 0, or -ENOMEM with nothing a program could see changed.
+ * @patch 03/14
+ */
+export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+  for (let addr = start; addr < end; ) {
+    const next = blockEnd(addr, end, PMD_SIZE);
+    // Only the first and the last table can be covered partly.
+    if (addr !== start && next !== end) {
+      addr = pmdAlignDown(end) > next ? pmdAlignDown(end) : next;
+      continue;
+    }
+    const pmdp = pmdPtrOf(mm, addr);
+    if (pmdp !== NO_PTEP && rangeInUse(mm, pmdp, addr, next) && needsBreak(mm, pmdp, addr, next)) {
+      const err = breakCowPte(mm, pmdp, addr);
+      if (err !== 0) return err;
+    }
+    addr = next;
+  }
+  return 0;
+}
+
+/** @returns true when the table behind `pmdp` has an entry in [addr, next). */
+function rangeInUse(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boolean {
+  const { u32 } = mm.pgdat.ram;
+  const pmd = u32[pmdp] as Pte;
+  if (pmd === 0) return false;
+  const base = entryPtr(ptePfn(pmd), 0);
+  const last = lastIndex(addr, next);
+  for (let i = pteIndex(addr); i < last; i++) if (u32[base + i * PTE_WORDS] !== 0) return true;
+  return false;
+}
+
+function zapPmd(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): number {
+  const { pgdat } = mm;
+  if (!rangeInUse(mm, pmdp, addr, next)) return 0;
+  const pmd = pgdat.ram.u32[pmdp] as Pte;
+  if (tableShared(pmd)) {
+    if (!needsBreak(mm, pmdp, addr, next)) {
+      dropCowPte(mm, pmdp);
+      return 0;
+    }
+    const err = breakCowPte(mm, pmdp, addr);
+    if (err !== 0) return err;
+  }
+  const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
+  zapPteRange(pgdat, table, pteIndex(addr), lastIndex(addr, next));
+  return 0;
+}
+
+/** First address after `addr` that may have a PMD table, when `addr` has none. */
+function skipMissing(mm: MmStruct, addr: Vaddr, end: Vaddr): Vaddr {
+  const { u32 } = mm.pgdat.ram;
+  const pgd = u32[entryPtr(mm.pgd, pgdIndex(addr))];
+  return blockEnd(addr, end, pgd === 0 ? PGD_SIZE : PUD_SIZE);
+}
+
+/**
+ * Drops every page mapped in [start, end). The tables stay; see freePgtables().
+ * @returns 0, or -ENOMEM when a partly covered shared table could not be made private; what
+ *   came before it is already unmapped. It cannot fail after zapPrepare() on the same range.
+ * @linux mm/memory.c:zap_page_range_single
+ * @patch 03/14
+ */
+export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+  let err = 0;
+  for (let addr = start; addr < end; ) {
+    const pmdp = pmdPtrOf(mm, addr);
+    if (pmdp === NO_PTEP) {
+      addr = skipMissing(mm, addr, end);
+      continue;
+    }
+    const next = blockEnd(addr, end, PMD_SIZE);
+    err = zapPmd(mm, pmdp, addr, next);
+    if (err !== 0) break;
+    addr = next;
+  }
+  flushTlbRange(mm, start, end);
+  return err;
+}
+
+/** zapRange() within one VMA. */
+export function zapPageRange(vma: Vma, start: Vaddr, end: Vaddr): number {
+  return zapRange(vma.mm, start, end);
+}
+
+/**
+ * Frees the tables of [start, end) that hold nothing any more, leaf tables first. Nobody
+ * needs to know the neighbouring VMAs: an empty table is of no use to them either. A shared
+ * table is left alone; whoever is last frees it.
+ * @linux mm/memory.c:free_pgtables
+ */
+export function freePgtables(mm: MmStruct, start: Vaddr, end: Vaddr): void {
+  const { pgdat } = mm;
+  const { u32 } = pgdat.ram;
+  for (let addr = start; addr < end; ) {
+    const pmdp = pmdPtrOf(mm, addr);
+    if (pmdp === NO_PTEP) {
+      addr = skipMissing(mm, addr, end);
+      continue;
+    }
+    const pmd = u32[pmdp] as Pte;
+    if (pmd !== 0 && !tableShared(pmd) && tableEmpty(pgdat, ptePfn(pmd))) {
+      u32[pmdp] = 0;
+      freeTable(pgdat, ptePfn(pmd));
+    }
+    const next = blockEnd(addr, end, PMD_SIZE);
+    if (next === end || pudIndex(next) !== pudIndex(addr)) freeUpperTables(mm, addr);
+    addr = next;
+  }
+}
+
+/** Frees the PMD and then the PUD table of `addr` where they are empty. */
+function freeUpperTables(mm: MmStruct, addr: Vaddr): void {
+  const { pgdat } = mm;
+  const { u32 } = pgdat.ram;
+  const pgdp = entryPtr(mm.pgd, pgdIndex(addr));
+  const pudTable = ptePfn(u32[pgdp] as Pte);
+  const pudp = entryPtr(pudTable, pudIndex(addr));
+  const pmdTable = ptePfn(u32[pudp] as Pte);
+  if (!tableEmpty(pgdat, pmdTable)) return;
+  u32[pudp] = 0;
+  freeTable(pgdat, pmdTable);
+  if (!tableEmpty(pgdat, pudTable)) return;
+  u32[pgdp] = 0;
+  freeTable(pgdat, pudTable);
+}
+
+/** Lets go of one table below an entry: a shared one by reference, the last reference with all it holds. */
+function exitTable(mm: MmStruct, table: Pfn, level: number): void {
+  const { pgdat } = mm;
+  const { page } = pgdat;
+  if (page.ptRefs[table]! > 1) {
+    page.ptRefs[table]!--;
+    if (page.ptOwner[table] === mm.id) page.ptOwner[table] = 0;
+    pgdat.vmstat.cowPteDrop++;
+    return;
+  }
+  if (level === LEVEL_PTE) zapPteRange(pgdat, table, 0, PTRS_PER_TABLE);
+  else exitEntries(mm, table, level);
+  freeTable(pgdat, table);
+}
+
+function exitEntries(mm: MmStruct, table: Pfn, level: number): void {
+  const { u32 } = mm.pgdat.ram;
+  const start = entryPtr(table, 0);
+  const end = start + PTRS_PER_TABLE * PTE_WORDS;
+  for (let at = start as number; at < end; at += PTE_WORDS) {
+    const entry = u32[at] as Pte;
+    if (entry === 0) continue;
+    u32[at] = 0;
+    exitTable(mm, ptePfn(entry), level - 1);
+  }
+}
+
+/**
+ * Unmaps everything and frees all tables, root included. Costs what the process has for
+ * itself, plus one reference a shared table.
+ * @linux mm/mmap.c:exit_mmap
+ */
+export function exitPgtables(mm: MmStruct): void {
+  flushTlbMm(mm);
+  exitEntries(mm, mm.pgd, LEVEL_PGD);
+  pgdFree(mm);
+}
