@@ -16,7 +16,6 @@ import {
   PTE_SPECIAL,
   PTE_V,
   PTE_W,
-  PTE_WORDS,
   PTRS_PER_TABLE,
   type Pfn,
   type Pte,

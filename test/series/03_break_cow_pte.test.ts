@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { dupMm, mmput } from '../../src/mm/fork.ts';
+import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
+import { doMadvise } from '../../src/mm/madvise.ts';
+import { doMmap, doMunmap } from '../../src/mm/mmap.ts';
+import { checkPageTables } from '../../src/mm/page_table_check.ts';
+import { putUser32 } from '../../src/mm/uaccess.ts';
+import { ENOMEM } from '../../src/uapi/errno.ts';
+import { MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../src/uapi/mman.ts';
+import { BASE, map, MIB, PAGE, peek, PMD, testMm, testPgData, touch } from '../unit/mm/harness.ts';
+
+interface Family {
+  pgdat: PgData;
+  free: number;
+  parent: MmStruct;
+  child: MmStruct;
+}
+
+/** A parent with `mib` MiB of fours, and its child. */
+function family(mib: number): Family {
+  const pgdat = testPgData();
+  const free = pgdat.freeFrames;
+  const parent = testMm(pgdat);
+  map(parent, BASE, mib * MIB);
+  touch(parent, BASE, mib * MIB, 4);
+  const child = dupMm(parent);
+  assert.ok(child !== null);
+  return { pgdat, free, parent, child };
+}
+
+function finish({ pgdat, free, parent, child }: Family): void {
+  checkPageTables(pgdat);
+  mmput(child);
+  checkPageTables(pgdat);
+  mmput(parent);
+  checkPageTables(pgdat);
+  assert.equal(pgdat.freeFrames, free);
+}
+
+describe('breaking a shared page table', () => {
+  it('copies it for the first writer and lets the last one take it over', () => {
+    const f = family(2);
+    const { vmstat } = f.pgdat;
+    assert.equal(putUser32(f.parent, BASE, 1), 0);
+    assert.deepEqual([vmstat.cowPteBreakCopy, vmstat.cowPteBreakReuse], [1, 0]);
+    assert.equal(putUser32(f.child, BASE, 2), 0);
+    assert.deepEqual([vmstat.cowPteBreakCopy, vmstat.cowPteBreakReuse], [1, 1]);
+    assert.equal(peek(f.parent, BASE), 1);
+    assert.equal(peek(f.child, BASE), 2);
+    finish(f);
+  });
+
+  it('copies no page for a parent whose child has exited', () => {
+    const f = family(2);
+    mmput(f.child);
+    touch(f.parent, BASE, PMD, 9);
+    assert.equal(f.pgdat.vmstat.pgcow, 0);
+    assert.equal(f.pgdat.vmstat.pgreuse, 0, 'no write-protect fault either');
+    assert.equal(f.pgdat.vmstat.cowPteBreakReuse, 1);
+    f.child = testMm(f.pgdat);
+    finish(f);
+  });
+
+  it('keeps the rest of a table when one page of it is dropped (D1)', () => {
+    const f = family(2);
+    assert.equal(doMadvise(f.child, BASE + PAGE, PAGE, MADV_DONTNEED), 0);
+    assert.equal(peek(f.child, BASE + PAGE), 0);
+    assert.equal(peek(f.child, BASE), 4);
+    assert.equal(peek(f.parent, BASE + PAGE), 4);
+    finish(f);
+  });
+
+  it('keeps a neighbouring mapping when one VMA of a table is unmapped (D1)', () => {
+    const f = family(1);
+    map(f.parent, BASE + MIB + PAGE, PAGE);
+    assert.equal(doMunmap(f.child, BASE, MIB / 2), 0);
+    assert.ok(peek(f.child, BASE) < 0);
+    assert.equal(peek(f.child, BASE + MIB / 2), 4);
+    assert.equal(peek(f.parent, BASE), 4);
+    finish(f);
+  });
+
+  it('only lets go of tables that a range covers whole', () => {
+    const f = family(6);
+    const { vmstat } = f.pgdat;
+    assert.equal(doMunmap(f.child, BASE, 6 * MIB), 0);
+    assert.equal(vmstat.cowPteBreakCopy, 0);
+    assert.equal(vmstat.cowPteDrop, 3);
+    finish(f);
+  });
+
+  it('reads through a shared table without breaking it', () => {
+    const f = family(2);
+    for (let at = BASE; at < BASE + PMD; at += PAGE) assert.equal(peek(f.child, at), 4);
+    assert.equal(f.pgdat.vmstat.cowPteBreakCopy, 0);
+    finish(f);
+  });
+
+  it('breaks before a read fault fills an entry that the other process must not see', () => {
+    const f = family(1);
+    const hole = BASE + MIB;
+    assert.equal(doMmap(f.child, hole, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, null, 0), hole);
+    assert.equal(peek(f.child, hole), 0);
+    assert.ok(peek(f.parent, hole) < 0);
+    finish(f);
+  });
+
+  it('changes nothing when memory is out (I11)', () => {
+    const f = family(2);
+    f.pgdat.failAllocAfter = 1;
+    assert.ok(putUser32(f.child, BASE, 1) < 0);
+    assert.equal(peek(f.child, BASE), 4);
+    f.pgdat.failAllocAfter = 1;
+    assert.equal(doMunmap(f.child, BASE, PAGE), -ENOMEM);
+    assert.equal(peek(f.child, BASE), 4);
+    finish(f);
+  });
+});

@@ -1,0 +1,64 @@
+/** Address spaces without a processor: what the mm tests are built from. */
+
+import { Ram } from '../../../src/arch/riscv/ram.ts';
+import { doMmap } from '../../../src/mm/mmap.ts';
+import { mmAlloc } from '../../../src/mm/fork.ts';
+import { createPgData } from '../../../src/mm/mm_init.ts';
+import { MMF_COW_PTE, RLIM_NONE } from '../../../src/mm/mm_struct.ts';
+import type { MmStruct, PgData, VmFile } from '../../../src/mm/mm_types.ts';
+import { getUser32, putUser32 } from '../../../src/mm/uaccess.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+} from '../../../src/uapi/mman.ts';
+
+export const MIB = 1024 * 1024;
+export const PMD = 2 * MIB;
+/** A 2 MiB-aligned address in the middle of nowhere. */
+export const BASE = 0x4000_0000_0000;
+export const PAGE = 4096;
+
+export function testPgData(mib = 32): PgData {
+  return createPgData(new Ram(mib * MIB));
+}
+
+/** An empty address space, with COW page tables on or off. */
+export function testMm(pgdat: PgData, cowPte = true): MmStruct {
+  const limits = { as: RLIM_NONE, data: RLIM_NONE, stack: 8 * MIB, memlock: RLIM_NONE };
+  const mm = mmAlloc(pgdat, limits);
+  if (mm === null) throw new Error('no memory for an mm');
+  if (cowPte) mm.flags |= MMF_COW_PTE;
+  mm.mmapBase = 0x7fff_0000_0000;
+  return mm;
+}
+
+export interface MapOptions {
+  prot?: number;
+  flags?: number;
+  file?: VmFile | null;
+  pgoff?: number;
+}
+
+/** Maps [addr, addr + len) and insists that it worked. */
+export function map(mm: MmStruct, addr: number, len: number, options: MapOptions = {}): number {
+  const { prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE, file = null, pgoff = 0 } = options;
+  const anonymous = file === null ? MAP_ANONYMOUS : 0;
+  const got = doMmap(mm, addr, len, prot, flags | MAP_FIXED | anonymous, file, pgoff);
+  if (got !== addr) throw new Error(`mmap gave ${got}`);
+  return got;
+}
+
+/** Writes `value` to the first word of every page of [addr, addr + len). */
+export function touch(mm: MmStruct, addr: number, len: number, value = 1): void {
+  for (let at = addr; at < addr + len; at += PAGE) {
+    const err = putUser32(mm, at, value);
+    if (err !== 0) throw new Error(`write at ${at.toString(16)} gave ${err}`);
+  }
+}
+
+export function peek(mm: MmStruct, addr: number): number {
+  return getUser32(mm, addr);
+}
