@@ -21,6 +21,11 @@ export class HandleTable<T> {
     return this.slots[handle] ?? bug(`handle table: ${handle} is not in use`);
   }
 
+  /** As get(), undefined where get() stops the machine. */
+  peek(handle: number): T | undefined {
+    return this.slots[handle];
+  }
+
   /** Calls `visit` for every value in use. */
   forEach(visit: (value: T, handle: number) => void): void {
     for (let handle = 1; handle < this.slots.length; handle++) {

@@ -14,7 +14,10 @@ import {
   pmdAlignDown,
   pteIndex,
   ptePfn,
+  PTE_SHARED,
+  PTE_WORDS,
   PTRS_PER_TABLE,
+  PUD_SIZE,
   type Pfn,
   type Pte,
   type PtePtr,
@@ -22,8 +25,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { copyPteRange } from './copy_pte.ts';
-import { shareCowPte } from './cow_pte.ts';
-import type { MmStruct, Vma } from './mm_types.ts';
+import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { MMF_COW_PTE } from './mm_struct.ts';
 import { NO_PFN, PG_TABLE_NOSHARE } from './page.ts';
 import { leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf } from './pgtable.ts';
@@ -63,6 +65,50 @@ function copyOneTable(dst: MmStruct, dstPmdp: PtePtr, src: Pfn, addr: Vaddr, nex
 }
 
 /**
+ * Shares the leaf tables of [addr, end), which one PMD table maps on either side.
+ * A table that several VMAs reach was shared whole at the first of them.
+ * @hot 1 GiB is 512 rounds of this loop.
+ */
+function sharePmdRange(pgdat: PgData, srcPmdp: PtePtr, dstPmdp: PtePtr, entries: number): void {
+  const { u32 } = pgdat.ram;
+  const { ptRefs } = pgdat.page;
+  const shift = dstPmdp - srcPmdp;
+  const end = srcPmdp + entries * PTE_WORDS;
+  let shared = 0;
+  for (let at = srcPmdp as number; at < end; at += PTE_WORDS) {
+    if (u32[at] === 0 || u32[at + shift] !== 0) continue;
+    const entry = u32[at]! | PTE_SHARED;
+    u32[at] = entry;
+    u32[at + shift] = entry;
+    ptRefs[ptePfn(entry as Pte)]!++;
+    shared++;
+  }
+  pgdat.vmstat.cowPteShared += shared;
+}
+
+/** As sharePmdRange(), with tables among them that have to be copied, or all of them. */
+function copyPmdRange(dst: MmStruct, src: MmStruct, vma: Vma, start: Vaddr, end: Vaddr): number {
+  const { pgdat } = src;
+  const { u32 } = pgdat.ram;
+  const share = (src.flags & MMF_COW_PTE) !== 0;
+  for (let addr = start; addr < end; ) {
+    const next = blockEnd(addr, end, PMD_SIZE);
+    const srcPmdp = pmdPtrOf(src, addr);
+    const dstPmdp = pmdPtrOf(dst, addr);
+    const table = ptePfn(u32[srcPmdp] as Pte);
+    const noshare = !share || (pgdat.page.flags[table]! & PG_TABLE_NOSHARE) !== 0;
+    if (!noshare) sharePmdRange(pgdat, srcPmdp, dstPmdp, 1);
+    else if (table !== NO_PFN && vmaNeedsCopy(vma)) {
+      if (share) pgdat.vmstat.cowPteFallback++;
+      const err = copyOneTable(dst, dstPmdp, table, addr, next);
+      if (err !== 0) return err;
+    }
+    addr = next;
+  }
+  return 0;
+}
+
+/**
  * Gives the child what the parent maps in one VMA. The child's VMA is in place already.
  * The caller flushes the parent's write TLB afterwards.
  *
@@ -71,26 +117,21 @@ function copyOneTable(dst: MmStruct, dstPmdp: PtePtr, src: Pfn, addr: Vaddr, nex
  * @patch 02/14
  */
 export function copyPageRange(dst: MmStruct, src: MmStruct, vma: Vma): number {
-  const { pgdat } = src;
-  const { u32 } = pgdat.ram;
-  const { flags } = pgdat.page;
   const share = (src.flags & MMF_COW_PTE) !== 0;
   if ((vma.flags & VM_WIPEONFORK) !== 0) return 0;
   if (!share && !vmaNeedsCopy(vma)) return 0;
+  const shareAll = share && src.unshareableVmas === 0;
   for (let addr = vma.start; addr < vma.end; ) {
-    const next = blockEnd(addr, vma.end, PMD_SIZE);
+    const next = blockEnd(addr, vma.end, PUD_SIZE);
     const srcPmdp = pmdPtrOf(src, addr);
-    const pmd = srcPmdp === NO_PTEP ? 0 : u32[srcPmdp]!;
-    if (pmd !== 0) {
-      const table = ptePfn(pmd as Pte);
+    if (srcPmdp !== NO_PTEP) {
       const dstPmdp = pmdAlloc(dst, addr);
       if (dstPmdp === NO_PTEP) return -ENOMEM;
-      if (share && (flags[table]! & PG_TABLE_NOSHARE) === 0) {
-        // A table that several VMAs reach was shared whole at the first of them.
-        if (u32[dstPmdp] === 0) shareCowPte(pgdat, srcPmdp, dstPmdp);
-      } else if (vmaNeedsCopy(vma)) {
-        if (share) pgdat.vmstat.cowPteFallback++;
-        const err = copyOneTable(dst, dstPmdp, table, addr, next);
+      if (shareAll) {
+        const entries = Math.ceil((next - pmdAlignDown(addr)) / PMD_SIZE);
+        sharePmdRange(src.pgdat, srcPmdp, dstPmdp, entries);
+      } else {
+        const err = copyPmdRange(dst, src, vma, addr, next);
         if (err !== 0) return err;
       }
     }

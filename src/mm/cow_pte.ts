@@ -1,5 +1,5 @@
 /**
- * Copy-on-write page tables: sharing a leaf table at fork, and making it private again.
+ * Copy-on-write page tables: making a leaf table that fork shared private again.
  *
  *     after fork                        after the parent wrote (break by copy)
  *
@@ -27,11 +27,9 @@ import {
   pmdAlignDown,
   pteIndex,
   ptePfn,
-  PTE_SHARED,
   PTRS_PER_TABLE,
   tableOf,
   tableShared,
-  type Pfn,
   type Pte,
   type PtePtr,
   type Vaddr,
@@ -44,27 +42,11 @@ import { allocTableNoInit, leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf } from '.
 
 const TABLE_WORDS = PAGE_SIZE / 4;
 
-/**
- * Points the child's entry at the parent's leaf table and marks both entries SHARED.
- * The caller flushes the parent's write TLB once for the whole fork.
- * @hot
- * @patch 02/14
- */
-export function shareCowPte(pgdat: PgData, srcPmdp: PtePtr, dstPmdp: PtePtr): void {
-  const { u32 } = pgdat.ram;
-  const entry = u32[srcPmdp]! | PTE_SHARED;
-  u32[srcPmdp] = entry;
-  u32[dstPmdp] = entry;
-  pgdat.page.ptRefs[ptePfn(entry as Pte)]!++;
-  pgdat.vmstat.cowPteShared++;
-}
-
 /** Nobody else is left: the table becomes ours as it is, its writable pages writable again. */
 function reuseCowPte(mm: MmStruct, pmdp: PtePtr, pmd: Pte): number {
   const { pgdat } = mm;
   const table = ptePfn(pmd);
   pgdat.ram.u32[pmdp] = mkTable(table);
-  pgdat.page.ptOwner[table] = mm.id;
   pgdat.vmstat.cowPteBreakReuse++;
   return 0;
 }
@@ -80,16 +62,9 @@ function copyCowPte(mm: MmStruct, pmdp: PtePtr, pmd: Pte, addr: Vaddr): number {
   // frames, so no TLB entry of anybody becomes wrong.
   copyPteRange(pgdat, old, table, 0, PTRS_PER_TABLE);
   u32[pmdp] = mkTable(table);
-  releaseCowPte(mm, old);
+  pgdat.page.ptRefs[old]!--;
   pgdat.vmstat.cowPteBreakCopy++;
   return 0;
-}
-
-/** Gives up one of several references to a shared table. */
-function releaseCowPte(mm: MmStruct, table: Pfn): void {
-  const { page } = mm.pgdat;
-  page.ptRefs[table]!--;
-  if (page.ptOwner[table] === mm.id) page.ptOwner[table] = 0;
 }
 
 /**
@@ -133,7 +108,7 @@ export function dropCowPte(mm: MmStruct, pmdp: PtePtr): void {
   const { pgdat } = mm;
   const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
   pgdat.ram.u32[pmdp] = 0;
-  releaseCowPte(mm, table);
+  pgdat.page.ptRefs[table]!--;
   pgdat.vmstat.cowPteDrop++;
 }
 

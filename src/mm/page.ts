@@ -67,7 +67,7 @@ export class MemMap {
   readonly ptShmem: Int32Array;
   /** Page tables: swap entries below, in pages. */
   readonly ptSwap: Int32Array;
-  /** Page tables: id of the mm that VmPTE counts the table for; 0 = unclaimed, the next reader takes it. */
+  /** Page tables: id of the mm that VmPTE counts the table for; when that one no longer uses it, the next reader takes it (rss.ts). */
   readonly ptOwner: Int32Array;
   /** Page tables: first address mapped, divided by PMD_SIZE. */
   readonly ptIndex: Int32Array;

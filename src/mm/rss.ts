@@ -3,15 +3,17 @@
  * shares of both that other processes use too. Nothing is kept per mm, so sharing a table
  * or changing a shared one cannot make the numbers wrong.
  *
- * VmPTE counts every table for exactly one process: its owner. A table whose owner let go of
- * it is claimed by the next process whose tables are read, so that the sum over all processes
- * is PageTables of /proc/meminfo.
+ * VmPTE counts every table for exactly one process: its owner. A table whose owner no longer
+ * uses it is claimed by the next process whose tables are read, so that the sum over all
+ * processes is PageTables of /proc/meminfo and letting go of a table costs nothing.
  */
 
 import {
   entryPtr,
   LEVEL_PGD,
+  LEVEL_PMD,
   LEVEL_PTE,
+  PMD_SIZE,
   ptePfn,
   PTE_WORDS,
   PTRS_PER_TABLE,
@@ -19,7 +21,8 @@ import {
   type Pte,
 } from '../arch/riscv/pgtable.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import type { MmStruct } from './mm_types.ts';
+import type { MmStruct, PgData } from './mm_types.ts';
+import { NO_PTEP, pmdPtrOf } from './pgtable.ts';
 
 export interface MmUsage {
   /** Pages mapped, by kind. */
@@ -34,11 +37,23 @@ export interface MmUsage {
   sharedPages: number;
 }
 
+/** @returns true when the mm that VmPTE counts a leaf table for still uses it. */
+function ownerUses(mm: MmStruct, table: Pfn): boolean {
+  const { mms, page, ram } = mm.pgdat;
+  const owner = mms.peek(page.ptOwner[table]!);
+  if (owner === undefined) return false;
+  const pmdp = pmdPtrOf(owner, page.ptIndex[table]! * PMD_SIZE);
+  return pmdp !== NO_PTEP && ptePfn(ram.u32[pmdp] as Pte) === table;
+}
+
 function addTable(mm: MmStruct, table: Pfn, level: number, usage: MmUsage): void {
   const { page, ram } = mm.pgdat;
   const shared = page.ptRefs[table]! > 1;
   if (shared) usage.sharedTables++;
-  if (page.ptOwner[table] === 0) page.ptOwner[table] = mm.id;
+  // Only leaf tables are shared, so only they change owners.
+  if (level === LEVEL_PTE && page.ptOwner[table] !== mm.id && !ownerUses(mm, table)) {
+    page.ptOwner[table] = mm.id;
+  }
   if (page.ptOwner[table] === mm.id) usage.tableBytes += PAGE_SIZE;
   if (level === LEVEL_PTE) {
     const anon = page.ptAnon[table]!;
@@ -74,10 +89,37 @@ export function mmUsage(mm: MmStruct): MmUsage {
   return usage;
 }
 
+/** Pages that the leaf tables of one PMD table map. @hot run at every exit. */
+function pmdTableRss(pgdat: PgData, pmdTable: Pfn): number {
+  const { u32 } = pgdat.ram;
+  const { ptAnon, ptFile, ptShmem } = pgdat.page;
+  const start = entryPtr(pmdTable, 0);
+  const end = start + PTRS_PER_TABLE * PTE_WORDS;
+  let pages = 0;
+  for (let at = start as number; at < end; at += PTE_WORDS) {
+    const entry = u32[at] as Pte;
+    if (entry === 0) continue;
+    const table = ptePfn(entry);
+    pages += ptAnon[table]! + ptFile[table]! + ptShmem[table]!;
+  }
+  return pages;
+}
+
+function tableRss(pgdat: PgData, table: Pfn, level: number): number {
+  if (level === LEVEL_PMD) return pmdTableRss(pgdat, table);
+  const { u32 } = pgdat.ram;
+  const start = entryPtr(table, 0);
+  const end = start + PTRS_PER_TABLE * PTE_WORDS;
+  let pages = 0;
+  for (let at = start as number; at < end; at += PTE_WORDS) {
+    if (u32[at] !== 0) pages += tableRss(pgdat, ptePfn(u32[at] as Pte), level - 1);
+  }
+  return pages;
+}
+
 /** Resident pages. */
 export function mmRssPages(mm: MmStruct): number {
-  const { anon, file, shmem } = mmUsage(mm);
-  return anon + file + shmem;
+  return tableRss(mm.pgdat, mm.pgd, LEVEL_PGD);
 }
 
 /** Notes the RSS where it is about to shrink or to be read (VmHWM, ru_maxrss). @linux include/linux/mm.h:update_hiwater_rss */
