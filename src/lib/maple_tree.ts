@@ -218,24 +218,25 @@ export class MapleTree<T extends Range> {
    */
   findGapDown(size: number, low: number, high: number, align = 1): number {
     let top = high;
-    // Everything at or behind `high` is out of the way.
-    let c = Math.min(this.chunkIndex(high - 1), this.chunks.length - 1);
-    for (; c >= 0 && top - size >= low; c--) {
-      const chunk = this.chunks[c]!;
-      const { items } = chunk;
+    for (let c = Math.min(this.chunkIndex(high), this.chunks.length - 1); c >= 0; c--) {
+      if (top - size < low) return -1;
+      const { items } = this.chunks[c]!;
       const lastEnd = items[items.length - 1]!.end;
-      if (lastEnd + size <= top || this.gapWithin(chunk) >= size || lastEnd > top) {
-        for (let i = items.length - 1; i >= 0; i--) {
-          const item = items[i]!;
-          if (item.start >= high) continue;
-          const at = alignDown(top - size, align);
-          if (at >= item.end) return at >= low ? at : -1;
-          top = item.start;
-        }
-      } else top = items[0]!.start;
+      const roomAbove = top - lastEnd >= size;
+      if (!roomAbove && lastEnd <= top && this.gapWithin(this.chunks[c]!) < size) {
+        top = items[0]!.start;
+        continue;
+      }
+      for (let i = items.length - 1; i >= 0; i--) {
+        const item = items[i]!;
+        if (item.start >= high) continue;
+        const at = alignDown(top - size, align);
+        if (at >= item.end) return at >= low ? at : -1;
+        top = item.start;
+      }
     }
     const at = alignDown(top - size, align);
-    return at >= low && this.isFree(at, size) ? at : -1;
+    return at >= low ? at : -1;
   }
 
   /**
@@ -245,19 +246,22 @@ export class MapleTree<T extends Range> {
   findGapUp(size: number, low: number, high: number, align = 1): number {
     let bottom = low;
     for (let c = this.chunkIndex(low); c < this.chunks.length; c++) {
-      const chunk = this.chunks[c]!;
-      const { items } = chunk;
-      if (items[0]!.start - bottom >= size || this.gapWithin(chunk) >= size) {
-        for (let i = 0; i < items.length; i++) {
-          const item = items[i]!;
-          if (item.end <= low) continue;
-          const at = alignUp(bottom, align);
-          if (at + size <= item.start) return at + size <= high ? at : -1;
-          bottom = item.end;
-        }
-      } else bottom = items[items.length - 1]!.end;
+      if (bottom + size > high) return -1;
+      const { items } = this.chunks[c]!;
+      const roomBelow = items[0]!.start - bottom >= size;
+      if (!roomBelow && this.gapWithin(this.chunks[c]!) < size) {
+        bottom = items[items.length - 1]!.end;
+        continue;
+      }
+      for (let i = 0; i < items.length; i++) {
+        const item = items[i]!;
+        if (item.end <= low) continue;
+        const at = alignUp(bottom, align);
+        if (at + size <= item.start) return at + size <= high ? at : -1;
+        bottom = item.end;
+      }
     }
-    const at = alignUp(Math.max(bottom, low), align);
+    const at = alignUp(bottom, align);
     return at + size <= high ? at : -1;
   }
 
@@ -278,10 +282,9 @@ export class MapleTree<T extends Range> {
         if (seen !== this.version) {
           seen = this.version;
           c = this.chunkIndex(lastStart);
-          i = c < this.chunks.length ? this.itemIndex(this.chunks[c]!.items, lastStart) : 0;
-          if (this.chunks[c]?.items[i] !== undefined && this.chunks[c]!.items[i]!.start <= lastStart) {
-            i++;
-          }
+          const again = this.chunks[c]?.items;
+          i = again === undefined ? 0 : this.itemIndex(again, lastStart);
+          if (again !== undefined && again[i]!.start <= lastStart) i++;
         }
         let items = this.chunks[c]?.items;
         if (items !== undefined && i >= items.length) {
