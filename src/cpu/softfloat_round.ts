@@ -225,6 +225,13 @@ export function roundScaledDouble(
   return packDouble(env, value < 0, top);
 }
 
+/** RMM differs from the host's RNE in ties that went towards zero: the next double is as near. */
+function roundTieAway(env: FpEnv, value: number, error: number): number {
+  const twice = error * 2;
+  const tie = value + twice - value === twice;
+  return tie && error < 0 === value < 0 ? stepMagnitude(env, value, 1) : value;
+}
+
 /**
  * Rounds value + error to a double, where value is the double nearest to the sum.
  * @param value exact, or with a magnitude within [2^-1021, SAFE_MAX].
@@ -237,8 +244,8 @@ export function roundDouble(env: FpEnv, value: number, error: number): number {
     env.flags |= FFLAGS_NX;
     return value;
   }
-  if (rm === RM_RMM) return roundScaledDouble(env, value, error, 0);
   env.flags |= FFLAGS_NX;
+  if (rm === RM_RMM) return roundTieAway(env, value, error);
   const negative = value < 0;
   const shrinks = error < 0 !== negative;
   const towardsZero = rm === RM_RTZ || (rm === RM_RDN) !== negative;
