@@ -1,0 +1,102 @@
+/**
+ * How long a write takes after fork() while the child still holds the memory: every page of
+ * 512 MiB in order, and a million writes to random pages, as the founding document measures.
+ */
+
+import type { BenchMode, LineProgram } from './line_program.ts';
+import { type BenchOptions, roundOrder, withModes } from './modes.ts';
+import { median, round } from './stats.ts';
+import { significant, textTable } from './table.ts';
+
+const PROGRAM = 'fault_bench';
+const DEFAULT_MIB = 512;
+const DEFAULT_WRITES = 1_000_000;
+const DEFAULT_ROUNDS = 7;
+const PATTERNS = ['sequential', 'random'] as const;
+
+type Pattern = (typeof PATTERNS)[number];
+
+/** One line of `bench fault --json`. */
+export interface FaultRow {
+  readonly pattern: Pattern;
+  readonly mode: BenchMode['name'];
+  /** Median over the rounds, in nanoseconds for one write. */
+  readonly perPageNs: number;
+}
+
+export interface FaultBenchResult {
+  readonly rows: readonly FaultRow[];
+  /** Why there are no native rows. */
+  readonly skipped: string | undefined;
+}
+
+export interface FaultBenchOptions extends BenchOptions {
+  readonly mappedMiB?: number;
+  readonly writes?: number;
+  readonly rounds?: number;
+}
+
+interface Session {
+  readonly mode: BenchMode['name'];
+  readonly program: LineProgram;
+  readonly samples: Readonly<Record<Pattern, number[]>>;
+}
+
+async function measure(session: Session, pattern: Pattern): Promise<void> {
+  const isAnswer = (line: string): boolean => line.startsWith(`${pattern} `);
+  const lines = await session.program.request(pattern, isAnswer);
+  const [, writes, ns] = lines.at(-1)!.split(' ').map(Number);
+  session.samples[pattern].push(ns! / writes!);
+}
+
+/** Runs the fault benchmark. Rows come by pattern, then native, default, cow-pte. */
+export function runFaultBench(options: FaultBenchOptions): Promise<FaultBenchResult> {
+  return withModes(PROGRAM, options, async ({ modes, skipped }) => {
+    const args = [options.mappedMiB ?? DEFAULT_MIB, options.writes ?? DEFAULT_WRITES].map(String);
+    const sessions: Session[] = [];
+    for (const mode of modes) {
+      options.onProgress?.(`faults: preparing ${mode.name}`);
+      const program = mode.start(PROGRAM, args);
+      await program.readUntil((line) => line === 'ready');
+      sessions.push({ mode: mode.name, program, samples: { sequential: [], random: [] } });
+    }
+    const rounds = options.rounds ?? DEFAULT_ROUNDS;
+    // One round more than is kept: the first one warms compilers and caches.
+    for (let i = 0; i <= rounds; i++) {
+      options.onProgress?.(`faults: round ${i} of ${rounds}`);
+      for (const session of roundOrder(sessions, i)) {
+        for (const pattern of PATTERNS) await measure(session, pattern);
+      }
+      if (i === 0)
+        for (const { samples } of sessions) for (const p of PATTERNS) samples[p].length = 0;
+    }
+    for (const { program } of sessions) await program.close();
+    const rows = PATTERNS.flatMap((pattern) =>
+      sessions.map(({ mode, samples }) => ({
+        pattern,
+        mode,
+        perPageNs: round(median(samples[pattern]), 1),
+      })),
+    );
+    return { rows, skipped };
+  });
+}
+
+/** The table of fault latencies with the ratio to default fork. */
+export function formatFaultTable({ rows, skipped }: FaultBenchResult): string {
+  const header = ['writes after fork', 'mode', 'a write', 'to default', 'to native'];
+  const cells = rows.map((row) => {
+    const other = (mode: string): number =>
+      rows.find((r) => r.mode === mode && r.pattern === row.pattern)?.perPageNs ?? Number.NaN;
+    const ratio = (mode: string): string => `${significant(row.perPageNs / other(mode))}x`;
+    return [
+      row.pattern,
+      row.mode,
+      `${significant(row.perPageNs)} ns`,
+      row.mode === 'cow-pte' ? ratio('default') : '',
+      row.mode === 'native' || skipped !== undefined ? '' : ratio('native'),
+    ];
+  });
+  const note = skipped === undefined ? '' : `native rows skipped: ${skipped}\n`;
+  return textTable(header, cells) + note;
+}
