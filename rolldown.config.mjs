@@ -9,7 +9,7 @@ const CORE = /[\\/]src[\\/](?:lib|uapi|arch|cpu|mm|fs|net|kernel|syscalls|machin
 export default defineConfig({
   input: { index: 'src/index.ts', mm: 'src/mm.ts', cli: 'src/cli/main.ts' },
   platform: 'node',
-  external: [/^node:/, 'commander', /^modern-tar/, 'xz-decompress'],
+  external: [/^node:/, 'commander', /^modern-tar/, 'openpgp', 'xz-decompress'],
   output: {
     dir: 'dist',
     format: 'esm',
