@@ -14,6 +14,9 @@ import { XArray } from '../lib/xarray.ts';
 import { MemMap, NO_PFN, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
 import { VmStat } from './vmstat.ts';
 
+export const FMODE_READ = 1;
+export const FMODE_WRITE = 2;
+
 /** What mm needs of an open file; fs/file.ts implements it. */
 export interface VmFile {
   /** Page cache of the file. */
@@ -21,6 +24,10 @@ export interface VmFile {
   /** Holds the file open while a VMA refers to it. */
   getFile(): void;
   putFile(): void;
+  /** What it was opened for (FMODE_*); absent: reading and writing. */
+  readonly fMode?: number;
+  /** Sets `vma.ops` of a new mapping; absent: the page cache backs it. @returns 0 or -errno. */
+  mmap?(vma: Vma): number;
   /** Path as /proc/PID/maps prints it, as a byte string. */
   mapsName(): string;
   /** Device and inode numbers for /proc/PID/maps. */
