@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { renderResults, replaceMeasured } from '../../../tools/readme_table.ts';
+
+const pair = (p50: number) => ({ p50, p99: p50 * 2 });
+
+function forkRow(mappedMiB: number, mode: 'native' | 'default' | 'cow-pte', us: number) {
+  return {
+    mappedMiB,
+    mode,
+    forkUs: pair(us),
+    cycleUs: pair(us * 2),
+    childVmRssKiB: 1,
+    childVmPteKiB: 40,
+  };
+}
+
+describe('renderResults()', () => {
+  it('compares sizes and names the largest one', () => {
+    const lines = renderResults({
+      fork: [forkRow(64, 'native', 900), forkRow(64, 'default', 100), forkRow(64, 'cow-pte', 3)],
+      fault: [{ pattern: 'random', mode: 'cow-pte', perPageNs: 29 }],
+      cpu: [],
+    });
+    assert.ok(lines.includes('| 64 MiB | 900 us | 100 us | 3.00 us | 1/300 |'));
+    assert.ok(lines.includes('| fork + exit + wait, 64 MiB | 1.80 ms | 200 us | 6.00 us |  |'));
+    assert.ok(lines.includes('| write after fork, random | - | - | 29.0 ns | 26 -> 29 ns |'));
+  });
+
+  it('leaves out what was not measured', () => {
+    const lines = renderResults({ fork: [forkRow(0, 'cow-pte', 3)], fault: [], cpu: [] });
+    assert.ok(lines.includes('| 0 MiB | - | - | 3.00 us | - |'));
+  });
+});
+
+describe('replaceMeasured()', () => {
+  it('keeps what stands around the markers, however often it runs', () => {
+    const readme =
+      'a\n<!-- measured: start, written by npm run readme-table -->\nold\n<!-- measured: end -->\nb\n';
+    const once = replaceMeasured(readme, ['new']);
+    assert.equal(once, readme.replace('old', 'new'));
+    assert.equal(replaceMeasured(once, ['new']), once);
+  });
+
+  it('refuses a text without markers', () => {
+    assert.throws(() => replaceMeasured('', []), /markers are missing/);
+  });
+});

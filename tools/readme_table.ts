@@ -1,0 +1,124 @@
+/**
+ * Renders bench/results/*.json into the measured tables of README.md, between the two marker
+ * comments. `npm run readme-table` after `npm run bench`.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { CpuRow } from '../src/bench/cpu.ts';
+import type { FaultRow } from '../src/bench/fault.ts';
+import type { ForkRow } from '../src/bench/fork.ts';
+import { geometricMean } from '../src/bench/stats.ts';
+import { ratioOf, significant } from '../src/bench/table.ts';
+
+const START = '<!-- measured: start, written by npm run readme-table -->';
+const END = '<!-- measured: end -->';
+const MODES = ['native', 'default', 'cow-pte'] as const;
+
+type Mode = (typeof MODES)[number];
+
+export interface Results {
+  readonly fork: readonly ForkRow[];
+  readonly fault: readonly FaultRow[];
+  readonly cpu: readonly CpuRow[];
+}
+
+function duration(us: number | undefined): string {
+  if (us === undefined) return '-';
+  return us >= 1000 ? `${significant(us / 1000)} ms` : `${significant(us)} us`;
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
+function forkTable(rows: readonly ForkRow[]): string[] {
+  const sizes = [...new Set(rows.map((row) => row.mappedMiB))];
+  const find = (mib: number, mode: Mode): ForkRow | undefined =>
+    rows.find((row) => row.mappedMiB === mib && row.mode === mode);
+  const lines = sizes.map((mib) => {
+    const [native, copied, shared] = MODES.map((mode) => find(mib, mode)?.forkUs.p50);
+    const ratio = native === undefined || shared === undefined ? '-' : ratioOf(shared, native);
+    return line([`${mib} MiB`, duration(native), duration(copied), duration(shared), ratio]);
+  });
+  const header = ['mapped', 'native', 'default fork', 'COW PTE', 'COW PTE / native'];
+  return [line(header), '|---|---|---|---|---|', ...lines];
+}
+
+function largest(rows: readonly ForkRow[], mode: Mode): ForkRow | undefined {
+  const ofMode = rows.filter((row) => row.mode === mode);
+  return ofMode.sort((a, b) => b.mappedMiB - a.mappedMiB)[0];
+}
+
+function otherTable({ fork, fault }: Results): string[] {
+  const forkCells = (pick: (row: ForkRow) => string): string[] =>
+    MODES.map((mode) => {
+      const row = largest(fork, mode);
+      return row === undefined ? '-' : pick(row);
+    });
+  const faultCells = (pattern: FaultRow['pattern']): string[] =>
+    MODES.map((mode) => {
+      const row = fault.find((one) => one.mode === mode && one.pattern === pattern);
+      return row === undefined ? '-' : `${significant(row.perPageNs)} ns`;
+    });
+  const mib = largest(fork, 'cow-pte')?.mappedMiB ?? 0;
+  const of = `${mib} MiB`;
+  return [
+    line(['', 'native', 'default fork', 'COW PTE', 'founding document']),
+    '|---|---|---|---|---|',
+    line([`fork + exit + wait, ${of}`, ...forkCells(({ cycleUs }) => duration(cycleUs.p50)), '']),
+    line([
+      `child's VmPTE, ${of}`,
+      ...forkCells(({ childVmPteKiB }) => `${childVmPteKiB} kB`),
+      '2096 -> 44 kB',
+    ]),
+    line(['write after fork, in order', ...faultCells('sequential'), '770 -> 795 ns']),
+    line(['write after fork, random', ...faultCells('random'), '26 -> 29 ns']),
+  ];
+}
+
+function cpuSentence(rows: readonly CpuRow[]): string {
+  const mips = geometricMean(rows.map((row) => row.mips));
+  const ratios = rows.flatMap(({ interpMs, nativeMs }) =>
+    nativeMs === null ? [] : [interpMs / nativeMs],
+  );
+  const native = ratios.length === 0 ? '' : `, ${significant(geometricMean(ratios))}x native time`;
+  return `Interpreter: ${significant(mips)} MIPS (geometric mean of ${rows.length} kernels${native}).`;
+}
+
+/** The measured part of README.md as Markdown lines. */
+export function renderResults(results: Results): string[] {
+  return [
+    'Median `fork()` by mapped memory:',
+    '',
+    ...forkTable(results.fork),
+    '',
+    ...otherTable(results),
+    '',
+    cpuSentence(results.cpu),
+  ];
+}
+
+/** Replaces what stands between the markers. */
+export function replaceMeasured(readme: string, lines: readonly string[]): string {
+  const start = readme.indexOf(START);
+  const end = readme.indexOf(END);
+  if (start < 0 || end < start) throw new Error('Cannot write README.md: its markers are missing');
+  return `${readme.slice(0, start)}${START}\n${lines.join('\n')}\n${readme.slice(end)}`;
+}
+
+function readRows<Row>(name: string): readonly Row[] {
+  const text = readFileSync(join('bench', 'results', `${name}.json`), 'utf8');
+  return (JSON.parse(text) as { rows: readonly Row[] }).rows;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const results: Results = {
+    fork: readRows('fork'),
+    fault: readRows('fault'),
+    cpu: readRows('cpu'),
+  };
+  const readme = readFileSync('README.md', 'utf8');
+  writeFileSync('README.md', replaceMeasured(readme, renderResults(results)));
+}
