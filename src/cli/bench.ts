@@ -1,0 +1,117 @@
+/** `cowshed bench`: parses flags and prints what the drivers in src/bench measure. */
+
+import { Command } from 'commander';
+import type { BenchOptions } from '../bench/modes.ts';
+import { CliError } from './exit_code.ts';
+import { parseSize } from './size.ts';
+
+interface BenchFlags {
+  readonly json?: boolean;
+  readonly native: boolean;
+  readonly memory?: string;
+  readonly rounds?: string;
+  readonly sizes?: string;
+  readonly size?: string;
+  readonly writes?: string;
+  readonly kernels?: string;
+  readonly scale?: string;
+}
+
+function positive(text: string, flag: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new CliError(`Cannot read ${flag} "${text}": want a positive number`);
+  return value;
+}
+
+/** MiB of sizes such as `64,1g`; a bare number is MiB, as the tables print it. */
+function parseMiB(text: string, flag: string): number {
+  return /^\d+$/.test(text) ? Number(text) : parseSize(text, flag) / 2 ** 20;
+}
+
+/** Says on a terminal what is being measured; the line is replaced by the next and then removed. */
+export function progressLine(): { onProgress: (step: string) => void; clear: () => void } {
+  const { stderr } = process;
+  const write = (text: string): void => {
+    if (stderr.isTTY) stderr.write(`\r\x1b[K${text}`);
+  };
+  return { onProgress: (step) => write(step), clear: () => write('') };
+}
+
+/** What every bench is given. The machine is loaded only when it is used. */
+export async function benchOptions(flags: { readonly native?: boolean; readonly memory?: string; readonly rounds?: string }): Promise<BenchOptions & { rounds?: number }> {
+  const { Machine } = await import('../machine/machine.ts');
+  return {
+    machine: (options) => Machine.create(options),
+    native: flags.native ?? true,
+    ...(flags.memory === undefined ? {} : { memory: parseSize(flags.memory, '--memory') }),
+    ...(flags.rounds === undefined ? {} : { rounds: positive(flags.rounds, '--rounds') }),
+  };
+}
+
+/** Runs one bench and prints its rows as JSON or its table. */
+async function print<T extends object>(
+  flags: BenchFlags,
+  measure: (options: BenchOptions & { rounds?: number }) => Promise<T>,
+  format: (result: T) => string,
+): Promise<void> {
+  const progress = progressLine();
+  try {
+    const result = await measure({ ...(await benchOptions(flags)), onProgress: progress.onProgress });
+    progress.clear();
+    process.stdout.write(flags.json === true ? `${JSON.stringify(result)}\n` : format(result));
+  } finally {
+    progress.clear();
+  }
+}
+
+async function benchFork(flags: BenchFlags): Promise<void> {
+  const { runForkBench, formatForkTable } = await import('../bench/fork.ts');
+  const sizesMiB = flags.sizes?.split(',').map((size) => parseMiB(size, '--sizes'));
+  await print(flags, (options) => runForkBench({ ...options, ...(sizesMiB === undefined ? {} : { sizesMiB }) }), formatForkTable);
+}
+
+async function benchFault(flags: BenchFlags): Promise<void> {
+  const { runFaultBench, formatFaultTable } = await import('../bench/fault.ts');
+  const mappedMiB = flags.size === undefined ? {} : { mappedMiB: parseMiB(flags.size, '--size') };
+  const writes = flags.writes === undefined ? {} : { writes: positive(flags.writes, '--writes') };
+  await print(flags, (options) => runFaultBench({ ...options, ...mappedMiB, ...writes }), formatFaultTable);
+}
+
+async function benchCpu(flags: BenchFlags): Promise<void> {
+  const { runCpuBench, formatCpuTable } = await import('../bench/cpu.ts');
+  const kernels = flags.kernels === undefined ? {} : { kernels: flags.kernels.split(',') };
+  const scale = flags.scale === undefined ? {} : { scale: positive(flags.scale, '--scale') };
+  await print(flags, (options) => runCpuBench({ ...options, ...kernels, ...scale }), formatCpuTable);
+}
+
+function subcommand(name: string, summary: string, action: (flags: BenchFlags) => Promise<void>): Command {
+  return new Command(name)
+    .description(summary)
+    .helpOption('--help', 'print this help')
+    .option('--json', 'print the rows as JSON')
+    .option('--no-native', 'leave out the same program built for this host')
+    .option('-m, --memory <size>', 'memory of each machine')
+    .option('--rounds <n>', 'rounds to measure')
+    .action(action);
+}
+
+export function benchCommand(): Command {
+  return new Command('bench')
+    .description('Measures the machine beside this host; every ratio comes from one run.')
+    .addCommand(
+      subcommand('fork', 'latency of fork() and of fork + exit + wait, by mapped memory', benchFork).option(
+        '--sizes <list>',
+        'mapped memory in MiB, such as 0,64,1024',
+      ),
+    )
+    .addCommand(
+      subcommand('fault', 'cost of a write after fork, sequential and random', benchFault)
+        .option('--size <size>', 'mapped memory in MiB')
+        .option('--writes <n>', 'random writes'),
+    )
+    .addCommand(
+      subcommand('cpu', 'speed of the processor on integer kernels', benchCpu)
+        .option('--kernels <list>', 'kernels to run, such as sieve,fib')
+        .option('--scale <x>', 'work per kernel'),
+    );
+}

@@ -1,0 +1,242 @@
+/** `cowshed run`: one program in a fresh machine, with docker run's flags and exit codes. */
+
+import { Command } from 'commander';
+import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Machine, MachineOptions, Process } from '../machine/machine.ts';
+import { signalNumber } from '../uapi/signal.ts';
+import { CliError, EXIT_CANNOT_EXECUTE, EXIT_COWSHED, EXIT_NOT_FOUND, EXIT_SIGNAL, oneLine } from './exit_code.ts';
+import { existingDefaultRoot } from './rootfs_path.ts';
+import type { Identity, RunFlags } from './run_flags.ts';
+import { guestEnvironment, memoryBytes, parseUser, parseVolume } from './run_flags.ts';
+import { forwardSignals, wireStdio } from './run_stdio.ts';
+import { formatStats } from './run_stats.ts';
+
+const DEFAULT_HOSTNAME = 'cowshed';
+/** Guest directory for programs that are loaded from the host. */
+const HOST_PROGRAMS = '/host';
+/** Errors of exec that mean "there is no such program"; all others mean "it cannot be executed". */
+const NOT_FOUND_CODES = new Set(['ENOENT', 'ENOTDIR']);
+
+/** Where the program is. */
+interface Target {
+  /** Guest paths to try, in order. */
+  readonly paths: readonly string[];
+  /** Host file to copy to the first path; null when the guest has it. */
+  readonly hostFile: string | null;
+}
+
+function errorCode(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? code : '';
+}
+
+function isHostFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Whether the guest has something at this path. */
+function guestHas(machine: Machine, path: string): boolean {
+  try {
+    machine.readFile(path);
+    return true;
+  } catch (error) {
+    return !NOT_FOUND_CODES.has(errorCode(error));
+  }
+}
+
+/**
+ * Decides what PROGRAM names: a bare name is looked up in the guest's PATH; a relative path is a
+ * file of the host, if there is one; an absolute path is the guest's, else the host's.
+ */
+function locate(machine: Machine, program: string, path: string): Target {
+  const hostTarget: Target = { paths: [`${HOST_PROGRAMS}/${basename(program)}`], hostFile: program };
+  if (!program.includes('/')) {
+    const paths = path
+      .split(':')
+      .filter((dir) => dir !== '')
+      .map((dir) => `${dir}/${program}`);
+    return { paths, hostFile: null };
+  }
+  if (program.startsWith('/') && guestHas(machine, program)) return { paths: [program], hostFile: null };
+  return isHostFile(program) ? hostTarget : { paths: [program], hostFile: null };
+}
+
+/** Brings a program of the host into the guest. @throws CliError 126 when it cannot be read. */
+function copyProgram(machine: Machine, hostFile: string, guestPath: string): void {
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(hostFile);
+  } catch (error) {
+    const cause = errorCode(error) === 'EISDIR' ? 'it is a directory' : oneLine(error);
+    throw new CliError(`Cannot run "${hostFile}": ${cause}`, EXIT_CANNOT_EXECUTE, error);
+  }
+  machine.mkdir(HOST_PROGRAMS);
+  machine.writeFile(guestPath, bytes, 0o755);
+}
+
+/** Starts the first of the paths that is there. @throws CliError 126 or 127. */
+function spawnFirst(paths: readonly string[], program: string, spawn: (path: string) => Process): Process {
+  let failure: unknown;
+  for (const path of paths) {
+    try {
+      return spawn(path);
+    } catch (error) {
+      // A program without permission is reported, unless a later directory has one that runs.
+      if (failure === undefined || NOT_FOUND_CODES.has(errorCode(failure))) failure = error;
+      if (!NOT_FOUND_CODES.has(errorCode(error)) && errorCode(error) !== 'EACCES') break;
+    }
+  }
+  const notFound = failure === undefined || NOT_FOUND_CODES.has(errorCode(failure));
+  const missing = notFound && !program.includes('/');
+  const message = missing ? `Cannot run "${program}": not found in the guest's PATH` : oneLine(failure);
+  throw new CliError(message, notFound ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, failure);
+}
+
+/** Opens the log of system calls. */
+function openStrace(flags: RunFlags): { line: (text: string) => void; close: () => void } | null {
+  if (flags.strace === undefined) return null;
+  const toFile = flags.strace !== true && flags.strace !== '';
+  const fd = toFile ? openSync(String(flags.strace), 'w') : process.stderr.fd;
+  return {
+    line: (text) => void writeSync(fd, `${text}\n`),
+    close: () => {
+      if (toFile) closeSync(fd);
+    },
+  };
+}
+
+function machineOptions(flags: RunFlags, hostname: string, strace: ((text: string) => void) | undefined): MachineOptions {
+  const rootfs = flags.rootfs ?? existingDefaultRoot(process.env);
+  if (rootfs !== null && statSync(rootfs, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new CliError(`Cannot use root file system "${rootfs}": no such directory; "cowshed pull" makes one`);
+  }
+  const memory = memoryBytes(flags);
+  return {
+    hostname,
+    cowPte: flags.cowPte,
+    mounts: (flags.volume ?? []).map(parseVolume),
+    ...(rootfs === null ? {} : { root: { host: rootfs } }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(strace === undefined ? {} : { strace }),
+  };
+}
+
+function readGuestText(machine: Machine, path: string): string | null {
+  try {
+    return Buffer.from(machine.readFile(path)).toString('utf8');
+  } catch {
+    return null;
+  }
+}
+
+/** Runs the program to its end. @returns its exit code. */
+async function runIn(machine: Machine, command: readonly [string, ...string[]], flags: RunFlags, hostname: string): Promise<number> {
+  const [program, ...args] = command;
+  const env = guestEnvironment(flags, process.env, hostname);
+  const identity: Identity | undefined =
+    flags.user === undefined ? undefined : parseUser(flags.user, (path) => readGuestText(machine, path));
+  const target = locate(machine, program, env['PATH'] ?? '');
+  if (target.hostFile !== null) copyProgram(machine, target.hostFile, target.paths[0] ?? '');
+  const stdio = wireStdio(flags);
+  const guest = spawnFirst(target.paths, program, (path) =>
+    machine.spawn(path, [program, ...args], {
+      env,
+      ...stdio.spawnOptions,
+      ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
+      ...identity,
+    }),
+  );
+  const stopForwarding = forwardSignals(guest);
+  const disconnect = stdio.connect(guest);
+  try {
+    const { code, signal } = await guest.wait();
+    await stdio.drain(guest);
+    if (signal === null) return code ?? EXIT_COWSHED;
+    process.stderr.write(`cowshed: ${program} was killed by ${signal}\n`);
+    return EXIT_SIGNAL + signalNumber(signal);
+  } finally {
+    disconnect();
+    stopForwarding();
+  }
+}
+
+async function run(words: readonly string[], flags: RunFlags): Promise<void> {
+  const command = flags.entrypoint === undefined ? words : [flags.entrypoint, ...words];
+  const [program, ...args] = command;
+  if (program === undefined) throw new CliError('Cannot run: name a PROGRAM');
+  const hostname = flags.hostname ?? DEFAULT_HOSTNAME;
+  const strace = openStrace(flags);
+  const { Machine } = await import('../machine/machine.ts');
+  const machine = await Machine.create(machineOptions(flags, hostname, strace?.line));
+  const started = performance.now();
+  try {
+    process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
+  } finally {
+    if (flags.stats === true) process.stderr.write(formatStats(machine.stats(), performance.now() - started));
+    await machine.dispose();
+    strace?.close();
+  }
+}
+
+function collect(value: string, all: string[] = []): string[] {
+  return [...all, value];
+}
+
+export function runCommand(): Command {
+  return new Command('run')
+    .summary('run a riscv64 program')
+    .description(
+      'Runs a riscv64 Linux program. PROGRAM is looked up in the guest; ./PROGRAM is a file of this host.\n' +
+        'Standard input is passed on when it is a pipe or a file, and from a terminal with -i.',
+    )
+    .usage('[OPTIONS] PROGRAM [ARG...]')
+    .argument('[PROGRAM]', 'program to run')
+    .argument('[ARG...]', 'its arguments')
+    .passThroughOptions()
+    .option('--rootfs <dir>', 'root file system, never written (default: $COWSHED_ROOTFS, else .cowshed/rootfs if there)')
+    .option('-v, --volume <host:guest[:ro]>', 'show a directory of this host in the guest', collect)
+    .option('-e, --env <k=v>', 'set an environment variable', collect)
+    .option('--env-file <file>', 'read environment variables from a file', collect)
+    .option('-w, --workdir <dir>', 'working directory in the guest')
+    .option('-i, --interactive', 'pass standard input on, from a terminal too')
+    .option('-t, --tty', 'give the program a terminal')
+    .option('-m, --memory <size>', 'memory of the machine, such as 512m or 2g')
+    .option('--cow-pte', 'fork shares page tables', true)
+    .option('--no-cow-pte', 'fork copies page tables')
+    .option('-h, --hostname <name>', 'host name in the guest')
+    .option('-u, --user <user[:group]>', 'user and group of the program (default: root)')
+    .option('--entrypoint <program>', 'program to run; PROGRAM is then its first argument')
+    .option('--strace [=file]', 'log system calls to standard error, or to a file')
+    .option('--stats', 'print instructions, faults, forks and memory at the end')
+    .option('--read-only', 'do not let the program write to its root file system')
+    .option('--rm', 'accepted; a machine never outlives its program')
+    .option('--init', 'accepted; orphans are always reaped')
+    .option('--name <name>', 'accepted; without effect')
+    .option('--network <mode>', 'accepted; the guest has no network beyond its own')
+    .option('--cpus <n>', 'accepted; the machine has one processor')
+    .option('--platform <os/arch>', 'accepted; it is always linux/riscv64')
+    .action((program: string | undefined, args: string[], flags: RunFlags) =>
+      run(program === undefined ? [] : [program, ...args], flags),
+    );
+}
+
+/**
+ * Writes `--strace` before PROGRAM as `--strace=`: commander would take the next word for the name
+ * of the file otherwise.
+ */
+export function markOptionalValues(program: Command, args: readonly string[]): string[] {
+  const command = program.commands.find((child) => child.name() === args[0]);
+  if (command?.name() !== 'run') return [...args];
+  const marked = [...args];
+  for (let i = 1; i < marked.length; i++) {
+    const word = marked[i] ?? '';
+    if (!word.startsWith('-') || word === '-' || word === '--') break;
+    if (word === '--strace') marked[i] = '--strace=';
+    // The last letter of -it or -e decides whether a value follows.
+    const name = word.startsWith('--') ? word : `-${word.slice(-1)}`;
+    const option = command.options.find(({ short, long }) => short === name || long === name);
+    if (option?.required === true) i++;
+  }
+  return marked;
+}

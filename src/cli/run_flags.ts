@@ -1,0 +1,119 @@
+/** The flags of `cowshed run`: docker run's names and meanings where it has them. */
+
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CliError, oneLine } from './exit_code.ts';
+import { parseSize } from './size.ts';
+
+/** As commander delivers them. */
+export interface RunFlags {
+  readonly rootfs?: string;
+  readonly volume?: readonly string[];
+  readonly env?: readonly string[];
+  readonly envFile?: readonly string[];
+  readonly workdir?: string;
+  readonly interactive?: boolean;
+  readonly tty?: boolean;
+  readonly memory?: string;
+  readonly cowPte: boolean;
+  readonly hostname?: string;
+  readonly user?: string;
+  readonly entrypoint?: string;
+  /** True without a file name: standard error. */
+  readonly strace?: string | true;
+  readonly stats?: boolean;
+  readonly readOnly?: boolean;
+}
+
+/** A host directory to show in the guest. */
+export interface Volume {
+  readonly host: string;
+  readonly guest: string;
+  readonly readOnly: boolean;
+}
+
+/** What programs find in their environment unless told otherwise. */
+const DEFAULT_ENV: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/root',
+};
+
+/** Parses `HOST:GUEST[:ro]`. @throws CliError */
+export function parseVolume(text: string): Volume {
+  const [host, guest, mode, ...rest] = text.split(':');
+  if (host === undefined || host === '' || guest === undefined || rest.length > 0) {
+    throw new CliError(`Cannot read volume "${text}": want HOST:GUEST or HOST:GUEST:ro`);
+  }
+  if (!guest.startsWith('/')) throw new CliError(`Cannot read volume "${text}": the guest path is not absolute`);
+  if (mode !== undefined && mode !== 'ro' && mode !== 'rw') {
+    throw new CliError(`Cannot read volume "${text}": its mode is ${mode}, want ro or rw`);
+  }
+  return { host: resolve(host), guest, readOnly: mode === 'ro' };
+}
+
+/** Adds `K=V`, or `K` with the host's value, to the environment. */
+function addVariable(env: Record<string, string>, text: string, host: NodeJS.ProcessEnv): void {
+  const equals = text.indexOf('=');
+  const name = equals < 0 ? text : text.slice(0, equals);
+  if (name === '' || /\s/.test(name)) throw new CliError(`Cannot set environment variable "${text}": it has no proper name`);
+  if (equals >= 0) env[name] = text.slice(equals + 1);
+  else if (host[name] !== undefined) env[name] = host[name];
+}
+
+function readEnvFile(path: string): string[] {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new CliError(`Cannot read environment file "${path}": ${oneLine(error)}`);
+  }
+  return text
+    .split(/\r?\n/)
+    .map((line) => line.trimStart())
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+/** The guest's environment: defaults, then files, then single variables. */
+export function guestEnvironment(flags: RunFlags, host: NodeJS.ProcessEnv, hostname: string): Record<string, string> {
+  const env: Record<string, string> = { ...DEFAULT_ENV, HOSTNAME: hostname };
+  if (flags.tty === true) env['TERM'] = host['TERM'] ?? 'xterm';
+  for (const file of flags.envFile ?? []) for (const line of readEnvFile(file)) addVariable(env, line, host);
+  for (const text of flags.env ?? []) addVariable(env, text, host);
+  return env;
+}
+
+/** User and group ids of a process. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A line of /etc/passwd or /etc/group whose name or id is `key`. */
+function findAccount(text: string | null, key: string): string[] | undefined {
+  return text
+    ?.split('\n')
+    .map((line) => line.split(':'))
+    .find(([name, , id]) => name === key || id === key);
+}
+
+/**
+ * Resolves `USER[:GROUP]`, names or numbers, with the guest's own account files.
+ *
+ * @param readGuest text of a guest file, or null.
+ * @throws CliError for a name that the guest does not know.
+ */
+export function parseUser(text: string, readGuest: (path: string) => string | null): Identity {
+  const [user = '', group] = text.split(':');
+  const account = findAccount(readGuest('/etc/passwd'), user);
+  const uid = /^\d+$/.test(user) ? Number(user) : Number(account?.[2]);
+  if (user === '' || Number.isNaN(uid)) throw new CliError(`Cannot run as user "${text}": the guest has no such user`);
+  if (group === undefined) return { uid, gid: Number(account?.[3] ?? 0) };
+  const gid = /^\d+$/.test(group) ? Number(group) : Number(findAccount(readGuest('/etc/group'), group)?.[2]);
+  if (group === '' || Number.isNaN(gid)) throw new CliError(`Cannot run as user "${text}": the guest has no such group`);
+  return { uid, gid };
+}
+
+/** Bytes of guest memory; undefined for the machine's default. */
+export function memoryBytes(flags: { readonly memory?: string }): number | undefined {
+  return flags.memory === undefined ? undefined : parseSize(flags.memory, '--memory');
+}

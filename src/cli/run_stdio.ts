@@ -1,0 +1,72 @@
+/** Connects the terminal, pipes and signals of this process with a program in the guest. */
+
+import type { ReadStream } from 'node:tty';
+import type { Process, SpawnOptions } from '../machine/machine.ts';
+import type { RunFlags } from './run_flags.ts';
+
+/** Signals that are passed on to the program. */
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+/** A second Ctrl-C within this time ends the program whatever it does, in milliseconds. */
+const SECOND_INTERRUPT_MS = 1500;
+
+/** The plan for standard streams, made before the program starts. */
+export interface StdioPlan {
+  readonly spawnOptions: Pick<SpawnOptions, 'stdin' | 'stdout' | 'stderr' | 'tty'>;
+  /** Starts the flow of bytes. @returns what puts the host's streams back. */
+  connect(guest: Process): () => void;
+  /** Waits until all output has been written. */
+  drain(guest: Process): Promise<void>;
+}
+
+/**
+ * Passes signals on to the program. SIGINT reaches it once; the second within a moment kills it.
+ *
+ * @returns what restores the host's handling.
+ */
+export function forwardSignals(guest: Process): () => void {
+  let lastInterrupt = Number.NEGATIVE_INFINITY;
+  const forward = (signal: NodeJS.Signals): void => {
+    const now = Date.now();
+    const again = signal === 'SIGINT' && now - lastInterrupt < SECOND_INTERRUPT_MS;
+    if (signal === 'SIGINT') lastInterrupt = now;
+    guest.kill(again ? 'SIGKILL' : signal);
+  };
+  for (const signal of FORWARDED) process.on(signal, forward);
+  return () => {
+    for (const signal of FORWARDED) process.removeListener(signal, forward);
+  };
+}
+
+function finished(stream: NodeJS.ReadableStream & { readableEnded?: boolean }): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.readableEnded === true) resolve();
+    else stream.once('end', resolve).once('close', resolve).once('error', resolve);
+  });
+}
+
+/** Standard input is the program's when it is a pipe or a file, or when -i asks for the terminal. */
+export function wireStdio(flags: RunFlags): StdioPlan {
+  const input = process.stdin as ReadStream;
+  const pass = flags.interactive === true || !input.isTTY;
+  const tty = flags.tty === true;
+  const raw = tty && pass && input.isTTY;
+  return {
+    spawnOptions: { stdin: pass ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe', tty },
+    connect(guest) {
+      if (raw) input.setRawMode(true);
+      // A program that ends before its input does is no error.
+      guest.stdin.on('error', () => undefined);
+      if (pass) input.pipe(guest.stdin);
+      guest.stdout.pipe(process.stdout, { end: false });
+      guest.stderr.pipe(process.stderr, { end: false });
+      return () => {
+        input.unpipe();
+        if (raw) input.setRawMode(false);
+        input.pause();
+      };
+    },
+    async drain(guest) {
+      await Promise.all([finished(guest.stdout), finished(guest.stderr)]);
+    },
+  };
+}
