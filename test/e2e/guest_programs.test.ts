@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { assertTap, runGuest, withMachine } from '../guest.ts';
+
+const MEMORY = 256 * 1024 ** 2;
+
+describe('guest programs', () => {
+  it('get their arguments and print', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      const run = await runGuest(machine, 'hello', ['a', 'b c']);
+      assert.equal(run.stdout, 'hello from riscv64 a b c\n');
+      assert.deepEqual([run.code, run.signal], [0, null]);
+    });
+  });
+
+  it('copy standard input to standard output, byte for byte', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      const input = Array.from({ length: 100_000 }, (_, i) => String.fromCharCode(i & 255)).join(
+        '',
+      );
+      const run = await runGuest(machine, 'cat', [], input);
+      assert.equal(run.stdout, input);
+    });
+  });
+
+  it('end with an exit code or a signal', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      assert.equal((await runGuest(machine, 'exit_code', ['42'])).code, 42);
+      const killed = await runGuest(machine, 'exit_code', ['-9']);
+      assert.deepEqual([killed.code, killed.signal], [null, 'SIGKILL']);
+    });
+  });
+});
+
+for (const cowPte of [true, false]) {
+  describe(`self tests with ${cowPte ? 'copy-on-write page tables' : 'default fork'}`, () => {
+    for (const name of ['cow_fork', 'cow_break', 'cow_prctl', 'threads', 'signals']) {
+      it(`pass: ${name}`, async () => {
+        await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
+          assertTap(await runGuest(machine, name));
+        });
+      });
+    }
+
+    it('stay isolated in trees of forks with random writes', async () => {
+      await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
+        const run = await runGuest(machine, 'fork_tree', ['400', '8', '4', '7']);
+        assert.equal(run.stdout, 'forks 400 failures 0\n');
+        assert.equal(run.code, 0);
+      });
+    });
+  });
+}
+
+/** What the kernel says about each bad access: signal, si_code, and si_addr where it is fixed. */
+const BAD_ACCESSES: Readonly<Record<string, string>> = {
+  null_read: 'signal 11 code 1 addr 0x10',
+  wild_write: 'signal 11 code 1 addr 0x3f12345000',
+  far_read: 'signal 11 code 1',
+  write_text: 'signal 11 code 2 addr 0x1',
+  write_rodata: 'signal 11 code 2 addr 0x1',
+  wild_jump: 'signal 11 code 1 addr 0x3f12345000',
+  run_data: 'signal 11 code 2 addr 0x1',
+  illegal: 'signal 4 code 1 addr 0x1',
+  stack: 'signal 11 code 1',
+  far_below_stack: 'signal 11 code 1',
+};
+
+describe('bad accesses', () => {
+  for (const [name, said] of Object.entries(BAD_ACCESSES)) {
+    it(`end the program or reach its handler: ${name}`, async () => {
+      await withMachine({ memory: MEMORY }, async (machine) => {
+        const fatal = await runGuest(machine, 'bad_access', [name]);
+        assert.equal(fatal.signal, name === 'illegal' ? 'SIGILL' : 'SIGSEGV');
+        const handled = await runGuest(machine, 'bad_access', [name, 'handled']);
+        assert.ok(handled.stdout.startsWith(said), handled.stdout);
+        assert.equal(handled.code, 0);
+      });
+    });
+  }
+});
