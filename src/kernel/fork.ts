@@ -1,0 +1,257 @@
+/**
+ * clone(2) in all its shapes: fork, vfork, posix_spawn's and threads.
+ *
+ * fork is what cowshed is for, so nothing here allocates beyond the new task's own few
+ * objects: handlers, limits and credentials are shared until one side writes them, and
+ * registers of dead tasks are reused.
+ *
+ * @linux kernel/fork.c
+ */
+
+import { REGS_PC, REGS_X, saveRegs } from '../arch/riscv/hart_state.ts';
+import { highHalf, lowHalf } from '../lib/bits.ts';
+import { dupMm } from '../mm/fork.ts';
+import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
+import type { MmStruct } from '../mm/mm_types.ts';
+import { putUser32 } from '../mm/uaccess.ts';
+import { EAGAIN, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
+import { RLIMIT_NPROC } from '../uapi/resource.ts';
+import {
+  CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID,
+  CLONE_FILES,
+  CLONE_FS,
+  CLONE_NEWCGROUP,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  CLONE_NEWUTS,
+  CLONE_PARENT,
+  CLONE_PARENT_SETTID,
+  CLONE_PIDFD,
+  CLONE_SETTLS,
+  CLONE_SIGHAND,
+  CLONE_THREAD,
+  CLONE_VFORK,
+  CLONE_VM,
+} from '../uapi/sched.ts';
+import { NSIG } from '../uapi/signal.ts';
+import type { Kernel } from './kernel.ts';
+import { mmputTask } from './mm_release.ts';
+import { sleepKillable } from './sched.ts';
+import { flushSignalHandlers } from './signal.ts';
+import { SighandStruct, Task, type SignalStruct, type TaskShared } from './task.ts';
+
+const CLONE_NAMESPACES =
+  CLONE_NEWNS |
+  CLONE_NEWCGROUP |
+  CLONE_NEWUTS |
+  CLONE_NEWIPC |
+  CLONE_NEWUSER |
+  CLONE_NEWPID |
+  CLONE_NEWNET;
+
+const REG_SP = 2;
+const REG_TP = 4;
+const REG_A0 = 10;
+const ECALL_BYTES = 4;
+
+/** What clone and clone3 ask for. Addresses are 0 when not given. */
+export interface KernelCloneArgs {
+  /** CLONE_* without the exit signal. */
+  readonly flags: number;
+  readonly exitSignal: number;
+  /** Stack pointer of the child; 0 keeps the parent's. */
+  readonly stack: number;
+  readonly tls: number;
+  readonly parentTid: number;
+  readonly childTid: number;
+  /** CLONE_CLEAR_SIGHAND. */
+  readonly clearSighand: boolean;
+}
+
+/** fork(2) as a freestanding program makes it. */
+export const FORK_ARGS: Omit<KernelCloneArgs, 'exitSignal'> = {
+  flags: 0,
+  stack: 0,
+  tls: 0,
+  parentTid: 0,
+  childTid: 0,
+  clearSighand: false,
+};
+
+/** Combinations that cannot be. @returns 0, -EINVAL or -EPERM. @linux copy_process */
+function checkCloneFlags(args: KernelCloneArgs): number {
+  const { flags } = args;
+  if ((flags & CLONE_THREAD) !== 0 && (flags & CLONE_SIGHAND) === 0) return -EINVAL;
+  if ((flags & CLONE_SIGHAND) !== 0 && (flags & CLONE_VM) === 0) return -EINVAL;
+  if ((flags & CLONE_SIGHAND) !== 0 && args.clearSighand) return -EINVAL;
+  if ((flags & (CLONE_NEWNS | CLONE_FS)) === (CLONE_NEWNS | CLONE_FS)) return -EINVAL;
+  if ((flags & CLONE_NAMESPACES) !== 0) return -EPERM;
+  if ((flags & CLONE_PIDFD) !== 0) return -EINVAL;
+  if (args.exitSignal < 0 || args.exitSignal > NSIG) return -EINVAL;
+  return 0;
+}
+
+function copySighand(old: SighandStruct, args: KernelCloneArgs): SighandStruct {
+  if ((args.flags & CLONE_SIGHAND) !== 0) {
+    old.users++;
+    return old;
+  }
+  old.shared = true;
+  const sighand = new SighandStruct(old.actions, true);
+  if (args.clearSighand) flushSignalHandlers(sighand, false);
+  return sighand;
+}
+
+/** The child's address space. @returns null when memory is out. */
+function copyMm(old: MmStruct, flags: number): MmStruct | null {
+  if ((flags & CLONE_VM) === 0) return dupMm(old);
+  enableCowPte(old);
+  old.users++;
+  return old;
+}
+
+/**
+ * COW page tables asked for before become active at the next clone of any kind.
+ * @patch 14/14
+ */
+function enableCowPte(mm: MmStruct): void {
+  if ((mm.flags & MMF_COW_PTE_READY) === 0) return;
+  mm.flags = (mm.flags & ~MMF_COW_PTE_READY) | MMF_COW_PTE;
+}
+
+/** Child registers: the parent's after the ecall, returning 0, on its own stack and TLS if given. */
+function copyThreadRegs(kernel: Kernel, parent: Task, child: Task, args: KernelCloneArgs): void {
+  const { regs } = child;
+  if (kernel.current === parent) saveRegs(kernel.ram, regs);
+  else regs.set(parent.regs);
+  regs[REGS_X + 2 * REG_A0] = 0;
+  regs[REGS_X + 2 * REG_A0 + 1] = 0;
+  const pc = (regs[REGS_PC]! >>> 0) + ECALL_BYTES;
+  regs[REGS_PC] = pc | 0;
+  if (pc > 0xffff_ffff) regs[REGS_PC + 1] = regs[REGS_PC + 1]! + 1;
+  if (args.stack !== 0) {
+    regs[REGS_X + 2 * REG_SP] = lowHalf(args.stack);
+    regs[REGS_X + 2 * REG_SP + 1] = highHalf(args.stack);
+  }
+  if ((args.flags & CLONE_SETTLS) !== 0) {
+    regs[REGS_X + 2 * REG_TP] = lowHalf(args.tls);
+    regs[REGS_X + 2 * REG_TP + 1] = highHalf(args.tls);
+  }
+}
+
+/** Links a new process into its parent's children, youngest last. */
+export function linkChild(parent: SignalStruct | null, child: SignalStruct): void {
+  child.parent = parent;
+  if (parent === null) return;
+  child.siblingPrev = parent.lastChild;
+  child.siblingNext = null;
+  if (parent.lastChild === null) parent.firstChild = child;
+  else parent.lastChild.siblingNext = child;
+  parent.lastChild = child;
+}
+
+/** Whether the user may have one more process. Root is not counted. */
+function overProcessLimit(kernel: Kernel, task: Task): boolean {
+  const limit = task.signal.limits.soft[RLIMIT_NPROC]!;
+  if (task.cred.uid === 0 || kernel.tasks.size < limit) return false;
+  let n = 0;
+  for (const other of kernel.tasks.values()) if (other.cred.uid === task.cred.uid) n++;
+  return n >= limit;
+}
+
+function inheritTask(child: Task, parent: Task, args: KernelCloneArgs): void {
+  child.blockedLo = parent.blockedLo;
+  child.blockedHi = parent.blockedHi;
+  child.personality = parent.personality;
+  child.noNewPrivs = parent.noNewPrivs;
+  child.nice = parent.nice;
+  child.schedPolicy = parent.schedPolicy;
+  // A thread starts without an alternate stack; vfork's child borrows the parent's.
+  if ((args.flags & (CLONE_VM | CLONE_VFORK)) !== CLONE_VM) {
+    child.sasSp = parent.sasSp;
+    child.sasSize = parent.sasSize;
+    child.sasFlags = parent.sasFlags;
+  }
+  if ((args.flags & CLONE_CHILD_CLEARTID) !== 0) child.clearChildTid = args.childTid;
+}
+
+function joinFamily(child: Task, parent: Task, args: KernelCloneArgs): void {
+  const { signal } = child;
+  if ((args.flags & CLONE_THREAD) !== 0) {
+    signal.threads.push(child);
+    return;
+  }
+  signal.pgrp = parent.signal.pgrp;
+  signal.session = parent.signal.session;
+  signal.oomScoreAdj = parent.signal.oomScoreAdj;
+  const sibling = (args.flags & CLONE_PARENT) !== 0;
+  linkChild(sibling ? parent.signal.parent : parent.signal, signal);
+}
+
+/**
+ * A new task that is a copy of `parent`, not yet running.
+ * @returns the task, -EINVAL, -EPERM, -EAGAIN or -ENOMEM.
+ * @linux kernel/fork.c:copy_process
+ */
+export function copyProcess(kernel: Kernel, parent: Task, args: KernelCloneArgs): Task | number {
+  const { flags } = args;
+  const err = checkCloneFlags(args);
+  if (err !== 0) return err;
+  if (overProcessLimit(kernel, parent)) return -EAGAIN;
+  const pid = kernel.allocPid();
+  if (pid === 0) return -EAGAIN;
+  const mm = copyMm(parent.mm!, flags);
+  if (mm === null) return -ENOMEM;
+  const thread = (flags & CLONE_THREAD) !== 0;
+  const shared: TaskShared = {
+    mm,
+    files: (flags & CLONE_FILES) !== 0 ? parent.files.share() : parent.files.clone(),
+    fs: (flags & CLONE_FS) !== 0 ? parent.fs.share() : parent.fs.clone(),
+    sighand: copySighand(parent.sighand, args),
+    signal: thread ? parent.signal : null,
+    cred: parent.cred,
+    comm: parent.comm,
+    exitSignal: thread ? -1 : args.exitSignal,
+    limits: parent.signal.limits,
+  };
+  const tgid = thread ? parent.tgid : pid;
+  const child = new Task(pid, tgid, kernel.runQueue, kernel.spareRegs.pop(), parent, shared);
+  child.startTime = kernel.sliceStart;
+  inheritTask(child, parent, args);
+  copyThreadRegs(kernel, parent, child, args);
+  joinFamily(child, parent, args);
+  kernel.tasks.set(pid, child);
+  kernel.forks++;
+  return child;
+}
+
+/**
+ * clone(2) for the current task: the child is runnable when it returns. A vfork parent is
+ * left asleep, its call complete.
+ * @returns pid of the child or -errno as copyProcess().
+ * @linux kernel/fork.c:kernel_clone
+ */
+export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): number {
+  const child = copyProcess(kernel, task, args);
+  if (typeof child === 'number') return child;
+  const { flags } = args;
+  const { pid } = child;
+  if ((flags & CLONE_PARENT_SETTID) !== 0) putUser32(task.mm!, args.parentTid, pid);
+  if ((flags & CLONE_CHILD_SETTID) !== 0) putUser32(child.mm!, args.childTid, pid);
+  child.makeRunnable();
+  if ((flags & CLONE_VFORK) !== 0) {
+    child.vforkParent = task;
+    sleepKillable(task);
+  }
+  return pid;
+}
+
+/** Undoes copyProcess() for a task that never ran: the host's fork of a process that went away. */
+export function discardTask(kernel: Kernel, task: Task): void {
+  kernel.tasks.delete(task.pid);
+  mmputTask(kernel, task);
+}

@@ -1,0 +1,43 @@
+/** Memory is out: the process that holds most of it is killed. @linux mm/oom_kill.c */
+
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { mmUsage } from '../mm/rss.ts';
+import { SIGKILL } from '../uapi/signal.ts';
+import type { Kernel } from './kernel.ts';
+import { killProcess } from './signal.ts';
+import type { SignalStruct } from './task.ts';
+
+/** Memory and importance of a process, in pages; larger dies first. -1000 in oom_score_adj exempts it. */
+function oomBadness(kernel: Kernel, signal: SignalStruct): number {
+  const thread = signal.threads[0];
+  if (thread === undefined || thread.mm === null || signal.oomScoreAdj === -1000) return 0;
+  const { anon, file, shmem, swap, tableBytes } = mmUsage(thread.mm);
+  const pages = anon + file + shmem + swap + tableBytes / PAGE_SIZE;
+  const adjust = (signal.oomScoreAdj * kernel.pgdat.managedFrames) / 1000;
+  return Math.max(1, pages + adjust);
+}
+
+/**
+ * Kills the largest process.
+ * @returns it, or null if nothing is left to kill or a victim has not died yet.
+ */
+export function outOfMemory(kernel: Kernel): SignalStruct | null {
+  let worst: SignalStruct | null = null;
+  let points = 0;
+  for (const task of kernel.tasks.values()) {
+    if (task.pid !== task.tgid || task.signal.zombie) continue;
+    const badness = oomBadness(kernel, task.signal);
+    if (badness <= points) continue;
+    points = badness;
+    worst = task.signal;
+  }
+  if (worst === null) return null;
+  const { leader } = worst;
+  kernel.log.printk(
+    kernel.clock.now(),
+    `Out of memory: Killed process ${leader.pid} (${leader.comm}) ${Math.round(points) * 4}kB`,
+  );
+  kernel.pgdat.vmstat.oomKill++;
+  killProcess(worst, SIGKILL);
+  return worst;
+}

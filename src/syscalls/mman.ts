@@ -1,0 +1,129 @@
+/** Memory system calls: arguments to the mm layer. @linux mm/mmap.c, mm/mprotect.c, ... SYSCALL_DEFINE* */
+
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { pageAlignUp } from '../arch/riscv/pgtable.ts';
+import { doMadvise } from '../mm/madvise.ts';
+import { doMincore } from '../mm/mincore.ts';
+import { doMlock, doMlockall, doMunlock, doMunlockall } from '../mm/mlock.ts';
+import { doBrk, doMmap, doMunmap } from '../mm/mmap.ts';
+import { doMprotect } from '../mm/mprotect.ts';
+import { doMremap } from '../mm/mremap.ts';
+import { doMsync } from '../mm/msync.ts';
+import { shmemFileSetup } from '../mm/shmem.ts';
+import { EACCES, EBADF, EINVAL, ENODEV } from '../uapi/errno.ts';
+import { O_ACCMODE, O_RDONLY, O_RDWR, O_WRONLY } from '../uapi/fcntl.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_HUGETLB,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAP_TYPE,
+  MLOCK_ONFAULT,
+  PROT_WRITE,
+} from '../uapi/mman.ts';
+import type { File } from '../fs/fs_types.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import type { Task } from '../kernel/task.ts';
+import type { SyscallArgs } from './args.ts';
+
+/** Whether the file's open mode allows the mapping. @linux mm/mmap.c:do_mmap */
+function checkFileMode(file: File, prot: number, shared: boolean): number {
+  const mode = file.flags & O_ACCMODE;
+  if (mode === O_WRONLY) return -EACCES;
+  if (shared && (prot & PROT_WRITE) !== 0 && mode === O_RDONLY) return -EACCES;
+  if (mode !== O_RDONLY && mode !== O_RDWR) return -EACCES;
+  return file.fOps.mmap === undefined ? -ENODEV : 0;
+}
+
+function mmapFile(task: Task, args: SyscallArgs): number {
+  const file = task.files.get(args.int(4));
+  if (file === undefined) return -EBADF;
+  const offset = args.ulong(5);
+  if (offset % PAGE_SIZE !== 0) return -EINVAL;
+  const prot = args.int(2);
+  const flags = args.int(3);
+  const type = flags & MAP_TYPE;
+  const shared = type === MAP_SHARED || type === MAP_SHARED_VALIDATE;
+  const err = checkFileMode(file, prot, shared);
+  if (err !== 0) return err;
+  return doMmap(task.mm!, args.ulong(0), args.ulong(1), prot, flags, file, offset / PAGE_SIZE);
+}
+
+export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const flags = args.int(3);
+  if ((flags & MAP_ANONYMOUS) === 0) return mmapFile(task, args);
+  if (args.ulong(5) % PAGE_SIZE !== 0) return -EINVAL;
+  if ((flags & MAP_HUGETLB) !== 0) return -EINVAL;
+  const mm = task.mm!;
+  const addr = args.ulong(0);
+  const len = args.ulong(1);
+  const prot = args.int(2);
+  if ((flags & MAP_TYPE) !== MAP_SHARED) return doMmap(mm, addr, len, prot, flags, null, 0);
+  if (len === 0) return -EINVAL;
+  const file = shmemFileSetup(kernel.pgdat, '/dev/zero (deleted)', pageAlignUp(len));
+  const result = doMmap(mm, addr, len, prot, flags, file, 0);
+  file.putFile();
+  return result;
+}
+
+export function sysMunmap(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMunmap(task.mm!, args.ulong(0), args.ulong(1));
+}
+
+export function sysBrk(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doBrk(task.mm!, args.ulong(0));
+}
+
+export function sysMprotect(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMprotect(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMremap(
+    task.mm!,
+    args.ulong(0),
+    args.ulong(1),
+    args.ulong(2),
+    args.int(3),
+    args.ulong(4),
+  );
+}
+
+export function sysMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMadvise(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+export function sysMincore(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMincore(task.mm!, args.ulong(0), args.ulong(1), args.ulong(2));
+}
+
+export function sysMsync(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMsync(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+export function sysMlock(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMlock(task.mm!, args.ulong(0), args.ulong(1), 0);
+}
+
+export function sysMlock2(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const flags = args.int(2);
+  if ((flags & ~MLOCK_ONFAULT) !== 0) return -EINVAL;
+  return doMlock(task.mm!, args.ulong(0), args.ulong(1), flags);
+}
+
+export function sysMunlock(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMunlock(task.mm!, args.ulong(0), args.ulong(1));
+}
+
+export function sysMlockall(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return doMlockall(task.mm!, args.int(0));
+}
+
+export function sysMunlockall(_kernel: Kernel, task: Task): number {
+  return doMunlockall(task.mm!);
+}
+
+/** Stores to code are noticed as they happen: there is nothing to flush. */
+export function sysRiscvFlushIcache(_kernel: Kernel, _task: Task, args: SyscallArgs): number {
+  return (args.ulong(2) & ~1) !== 0 || args.high(2) !== 0 ? -EINVAL : 0;
+}

@@ -1,0 +1,304 @@
+/** Processes, threads and identities: arguments to kernel/. @linux kernel/fork.c, exit.c, sys.c SYSCALL_DEFINE* */
+
+import {
+  CLONE_ARGS_CHILD_TID,
+  CLONE_ARGS_EXIT_SIGNAL,
+  CLONE_ARGS_FLAGS,
+  CLONE_ARGS_PARENT_TID,
+  CLONE_ARGS_SET_TID,
+  CLONE_ARGS_SIZE_VER0,
+  CLONE_ARGS_SIZE_VER2,
+  CLONE_ARGS_STACK,
+  CLONE_ARGS_STACK_SIZE,
+  CLONE_ARGS_TLS,
+  CLONE_CLEAR_SIGHAND_HI,
+  CLONE_DETACHED,
+  CSIGNAL,
+} from '../uapi/sched.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { fromHalves } from '../lib/bits.ts';
+import {
+  copyFromUser,
+  copyToUser,
+
+  getUser64,
+  putUser32,
+  strncpyFromUser,
+} from '../mm/uaccess.ts';
+import { atPath } from '../fs/open.ts';
+import {
+  E2BIG,
+  EACCES,
+  EFAULT,
+  EINVAL,
+  ENAMETOOLONG,
+  ENOENT,
+
+  EPERM,
+  ESRCH,
+} from '../uapi/errno.ts';
+import {
+  P_ALL,
+  P_PGID,
+  P_PID,
+  WCONTINUED,
+  WEXITED,
+  WNOHANG,
+  WNOWAIT,
+  WSTOPPED,
+  WTHREAD_BITS,
+  WUNTRACED,
+} from '../uapi/wait.ts';
+import { SIGCHLD, SIGINFO_BYTES } from '../uapi/signal.ts';
+import { doExecve } from '../kernel/exec.ts';
+import { WaitResult, doWait, sysExit, sysExitGroup } from '../kernel/exit.ts';
+import { kernelClone, type KernelCloneArgs } from '../kernel/fork.ts';
+import { HOST_PID, type Kernel } from '../kernel/kernel.ts';
+import { sigInfo } from '../kernel/signal.ts';
+import { putSigInfo } from '../kernel/sigframe.ts';
+import type { Task } from '../kernel/task.ts';
+import { putRusage } from '../kernel/sys.ts';
+import type { SyscallArgs } from './args.ts';
+
+const PATH_MAX = 4096;
+const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
+/** Pointers in one argv or envp: strings of one byte could not be more before E2BIG. */
+const MAX_ARG_STRINGS = 0x40_0000;
+
+export function sysCloneCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const flags = args.int(0);
+  const clone: KernelCloneArgs = {
+    // Obsolete and ignored, as in Linux.
+    flags: flags & ~(CSIGNAL | CLONE_DETACHED),
+    exitSignal: flags & CSIGNAL,
+    stack: args.ulong(1),
+    parentTid: args.ulong(2),
+    tls: args.ulong(3),
+    childTid: args.ulong(4),
+    clearSighand: false,
+  };
+  return kernelClone(kernel, task, clone);
+}
+
+/** Copies struct clone_args, whose unknown tail must be zero. @returns its first 88 bytes or -errno. */
+function copyCloneArgs(task: Task, addr: number, size: number): DataView | number {
+  if (size < CLONE_ARGS_SIZE_VER0) return -EINVAL;
+  if (size > PAGE_SIZE) return -E2BIG;
+  const bytes = new Uint8Array(Math.max(size, CLONE_ARGS_SIZE_VER2));
+  if (copyFromUser(task.mm!, bytes.subarray(0, size), addr) !== 0) return -EFAULT;
+  for (let i = CLONE_ARGS_SIZE_VER2; i < size; i++) if (bytes[i] !== 0) return -E2BIG;
+  return new DataView(bytes.buffer);
+}
+
+export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const view = copyCloneArgs(task, args.ulong(0), args.ulong(1));
+  if (typeof view === 'number') return view;
+  const field = (at: number): number =>
+    fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
+  const high = view.getUint32(CLONE_ARGS_FLAGS + 4, true);
+  const low = view.getInt32(CLONE_ARGS_FLAGS, true);
+  const stack = field(CLONE_ARGS_STACK);
+  const stackSize = field(CLONE_ARGS_STACK_SIZE);
+  if ((high & ~CLONE_CLEAR_SIGHAND_HI) !== 0) return -EINVAL;
+  if ((low & (CSIGNAL | CLONE_DETACHED)) !== 0) return -EINVAL;
+  if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
+  if (field(CLONE_ARGS_SET_TID) !== 0) return -EPERM;
+  const exitSignal = field(CLONE_ARGS_EXIT_SIGNAL);
+  return kernelClone(kernel, task, {
+    flags: low,
+    exitSignal: exitSignal > CSIGNAL ? -1 : exitSignal,
+    stack: stack + stackSize,
+    parentTid: field(CLONE_ARGS_PARENT_TID),
+    tls: field(CLONE_ARGS_TLS),
+    childTid: field(CLONE_ARGS_CHILD_TID),
+    clearSighand: (high & CLONE_CLEAR_SIGHAND_HI) !== 0,
+  });
+}
+
+/** Reads a NULL-terminated array of strings. @returns the byte strings, -EFAULT or -E2BIG. */
+function copyStrings(task: Task, addr: number): string[] | number {
+  const mm = task.mm!;
+  const strings: string[] = [];
+  if (addr === 0) return strings;
+  for (let i = 0; i < MAX_ARG_STRINGS; i++) {
+    const pointer = getUser64(mm, addr + 8 * i);
+    if (pointer < 0) return -EFAULT;
+    if (pointer === 0) return strings;
+    const text = strncpyFromUser(mm, pointer, MAX_ARG_STRLEN);
+    if (typeof text === 'number') return text === -ENAMETOOLONG ? -E2BIG : text;
+    strings.push(text);
+  }
+  return -E2BIG;
+}
+
+function execve(kernel: Kernel, task: Task, path: string, argv: number, envp: number): number {
+  const args = copyStrings(task, argv);
+  if (typeof args === 'number') return args;
+  const env = copyStrings(task, envp);
+  if (typeof env === 'number') return env;
+  return doExecve(kernel, task, path, args, env);
+}
+
+export function sysExecve(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const path = strncpyFromUser(task.mm!, args.ulong(0), PATH_MAX);
+  if (typeof path === 'number') return path;
+  if (path === '') return -ENOENT;
+  return execve(kernel, task, path, args.ulong(1), args.ulong(2));
+}
+
+export function sysExecveat(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const path = strncpyFromUser(task.mm!, args.ulong(1), PATH_MAX);
+  if (typeof path === 'number') return path;
+  const full = atPath(task.fs, task.files, args.int(0), path, args.int(4));
+  if (typeof full === 'number') return full;
+  return execve(kernel, task, full, args.ulong(2), args.ulong(3));
+}
+
+export function sysExitCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return sysExit(kernel, task, args.int(0));
+}
+
+export function sysExitGroupCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return sysExitGroup(kernel, task, args.int(0));
+}
+
+const WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | WTHREAD_BITS;
+
+export function sysWait4(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const upid = args.int(0);
+  const options = args.int(2);
+  if ((options & ~WAIT4_OPTIONS) !== 0) return -EINVAL;
+  let idType = P_PID;
+  let id = upid;
+  if (upid === -0x8000_0000) return -ESRCH;
+  if (upid === -1) idType = P_ALL;
+  else if (upid <= 0) {
+    idType = P_PGID;
+    id = upid === 0 ? task.signal.pgrp : -upid;
+  }
+  const result = new WaitResult();
+  const opts = { idType, id, options: options | WEXITED };
+  const pid = doWait(kernel, task, opts, result);
+  if (pid <= 0) return pid;
+  const mm = task.mm!;
+  const status = args.ulong(1);
+  const rusage = args.ulong(3);
+  if (status !== 0 && putUser32(mm, status, result.status) !== 0) return -EFAULT;
+  if (rusage !== 0 && putRusage(mm, rusage, result) !== 0) return -EFAULT;
+  return pid;
+}
+
+const WAITID_OPTIONS = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WTHREAD_BITS;
+
+export function sysWaitid(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const idType = args.int(0);
+  let id = args.int(1);
+  const options = args.int(3);
+  if ((options & ~WAITID_OPTIONS) !== 0) return -EINVAL;
+  if ((options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
+  if (idType !== P_ALL && idType !== P_PID && idType !== P_PGID) return -EINVAL;
+  if (idType === P_PID && id <= 0) return -EINVAL;
+  if (idType === P_PGID && id === 0) id = task.signal.pgrp;
+  const result = new WaitResult();
+  const pid = doWait(kernel, task, { idType, id, options }, result);
+  if (pid < 0) return pid;
+  const mm = task.mm!;
+  const addr = args.ulong(2);
+  if (addr !== 0) {
+    const bytes = new Uint8Array(SIGINFO_BYTES);
+    if (pid > 0) {
+      const { uid, code, cause } = result;
+      const info = sigInfo(SIGCHLD, code, { pid, uid, status: cause });
+      putSigInfo(new DataView(bytes.buffer), 0, info);
+    }
+    if (copyToUser(mm, addr, bytes) !== 0) return -EFAULT;
+  }
+  const rusage = args.ulong(4);
+  if (pid > 0 && rusage !== 0 && putRusage(mm, rusage, result) !== 0) return -EFAULT;
+  return 0;
+}
+
+export function sysGetpid(_kernel: Kernel, task: Task): number {
+  return task.tgid;
+}
+
+export function sysGettid(_kernel: Kernel, task: Task): number {
+  return task.pid;
+}
+
+export function sysGetppid(_kernel: Kernel, task: Task): number {
+  return task.signal.parent === null ? HOST_PID : task.signal.parent.tgid;
+}
+
+export function sysSetTidAddress(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  task.clearChildTid = args.ulong(0);
+  return task.pid;
+}
+
+/** The process a pid argument names; 0 is the caller's own. */
+function findProcess(kernel: Kernel, task: Task, pid: number): Task | undefined {
+  return pid === 0 ? task.signal.leader : kernel.tasks.get(pid);
+}
+
+export function sysGetpgid(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return findProcess(kernel, task, args.int(0))?.signal.pgrp ?? -ESRCH;
+}
+
+export function sysGetsid(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return findProcess(kernel, task, args.int(0))?.signal.session ?? -ESRCH;
+}
+
+/** @linux kernel/sys.c:setpgid */
+export function sysSetpgid(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const pid = args.int(0) === 0 ? task.tgid : args.int(0);
+  const pgid = args.int(1) === 0 ? pid : args.int(1);
+  if (pgid < 0) return -EINVAL;
+  const target = kernel.tasks.get(pid);
+  if (target === undefined || target.pid !== target.tgid) return -ESRCH;
+  const { signal } = target;
+  const own = signal === task.signal;
+  if (!own && signal.parent !== task.signal) return -ESRCH;
+  if (!own && signal.session !== task.signal.session) return -EPERM;
+  if (!own && signal.didExec) return -EACCES;
+  if (signal.session === signal.tgid) return -EPERM;
+  if (pgid !== pid && !groupInSession(kernel, pgid, task.signal.session)) return -EPERM;
+  signal.pgrp = pgid;
+  return 0;
+}
+
+function groupInSession(kernel: Kernel, pgid: number, session: number): boolean {
+  for (const task of kernel.tasks.values()) {
+    if (task.signal.pgrp === pgid && task.signal.session === session) return true;
+  }
+  return false;
+}
+
+export function sysSetsid(kernel: Kernel, task: Task): number {
+  const { signal } = task;
+  for (const other of kernel.tasks.values()) {
+    if (other.signal.pgrp === signal.tgid) return -EPERM;
+  }
+  signal.session = signal.tgid;
+  signal.pgrp = signal.tgid;
+  return signal.tgid;
+}
+
+export function sysSetRobustList(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  if (args.ulong(1) !== 24) return -EINVAL;
+  task.robustList = args.ulong(0);
+  return 0;
+}
+
+export function sysGetRobustList(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const pid = args.int(0);
+  const target = pid === 0 ? task : kernel.tasks.get(pid);
+  if (target === undefined) return -ESRCH;
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(target.robustList), true);
+  if (copyToUser(task.mm!, args.ulong(1), bytes) !== 0) return -EFAULT;
+  view.setBigUint64(0, 24n, true);
+  return copyToUser(task.mm!, args.ulong(2), bytes);
+}
+
+
