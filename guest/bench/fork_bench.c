@@ -24,13 +24,7 @@ static int is_memory_row(const char *line)
 static void print_status(const char *who)
 {
 	static char text[4096];
-	long fd = open("/proc/self/status", O_RDONLY);
-	long length = 0;
-	long n;
-	while (fd >= 0 && (n = read((int)fd, text + length, sizeof(text) - 1 - (size_t)length)) > 0)
-		length += n;
-	close((int)fd);
-	text[length] = 0;
+	read_file("/proc/self/status", text, sizeof(text));
 	for (char *line = text; *line;) {
 		char *end = line;
 		while (*end && *end != '\n')

@@ -107,6 +107,11 @@
 #define PR_SET_THP_DISABLE 41
 /* The founding series' number: copy-on-write page tables from the next fork on. */
 #define PR_SET_COW_PTE 65
+/* The same under a number that only cowshed has; arg2 says what to do. */
+#define PR_COW_PTE 0x43504554
+#define COW_PTE_GET 0
+#define COW_PTE_SET 1
+#define COW_PTE_CLEAR 2
 
 #define CLOCK_MONOTONIC 1
 

@@ -15,3 +15,17 @@ long read_line(char *line, size_t size)
 	line[n] = 0;
 	return (long)n;
 }
+
+long read_file(const char *path, char *text, size_t size)
+{
+	long fd = open(path, O_RDONLY);
+	long length = 0;
+	long n;
+	if (fd < 0)
+		return fd;
+	while ((n = read((int)fd, text + length, size - 1 - (size_t)length)) > 0)
+		length += n;
+	close((int)fd);
+	text[length] = 0;
+	return n < 0 ? n : length;
+}

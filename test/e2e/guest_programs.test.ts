@@ -34,7 +34,7 @@ describe('guest programs', () => {
 
 for (const cowPte of [true, false]) {
   describe(`self tests with ${cowPte ? 'copy-on-write page tables' : 'default fork'}`, () => {
-    for (const name of ['cow_fork', 'cow_break', 'cow_prctl', 'threads', 'signals']) {
+    for (const name of ['cow_fork', 'cow_break', 'cow_prctl', 'cow_switch', 'threads', 'signals']) {
       it(`pass: ${name}`, async () => {
         await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
           assertTap(await runGuest(machine, name));
