@@ -285,7 +285,7 @@ function mmapRegion(
   const offset = file !== null ? pgoff : shared ? 0 : vpn(start);
   const kind = { flags, file, ops: null, anonName: null };
   const mayMerge = file !== null || !shared;
-  if (mayMerge && vmaMergeNewRange(mm, start, end, offset, kind) !== null) return 0;
+  if (mayMerge && vmaMergeNewRange(mm, start, end, offset, kind, null) !== null) return 0;
   const vma = new Vma(mm, start, end, flags, offset);
   const failed = connectFile(vma, file);
   if (failed !== 0) return failed;

@@ -89,9 +89,45 @@ function absorbNext(a: Vma, b: Vma): void {
   vmaSetRange(a, a.start, end);
 }
 
+/** @returns true when a range that brings the anonymous pages of `from` may join `vma`. */
+function anonVmaTakes(vma: Vma, from: Vma | null): boolean {
+  if (from === null) return anonVmaTakesNew(vma);
+  settleAnonVma(from);
+  return from.anonVma === null ? anonVmaTakesNew(vma) : anonVmasAgree(vma, from);
+}
+
+/** The directly preceding VMA, if a range at `start` continues it. */
+function prevThatFits(
+  mm: MmStruct,
+  start: Vaddr,
+  pgoff: number,
+  kind: VmaKind,
+  from: Vma | null,
+): Vma | undefined {
+  const prev = mm.vmas.before(start);
+  if (prev === undefined || prev.end !== start || !sameKind(prev, kind)) return undefined;
+  return prev.pgoff + vmaPages(prev) === pgoff && anonVmaTakes(prev, from) ? prev : undefined;
+}
+
+/** The directly following VMA, if it continues a range that ends at `end` with file offset `pgoffEnd`. */
+function nextThatFits(
+  mm: MmStruct,
+  end: Vaddr,
+  pgoffEnd: number,
+  kind: VmaKind,
+  from: Vma | null,
+): Vma | undefined {
+  const next = mm.vmas.find(end);
+  if (next === undefined || next.start !== end || !sameKind(next, kind)) return undefined;
+  return next.pgoff === pgoffEnd && anonVmaTakes(next, from) ? next : undefined;
+}
+
 /**
  * Extends a neighbour over [start, end), which is free, instead of making a VMA.
+ *
+ * @param from the VMA whose anonymous pages move into the range, null for a new mapping.
  * @returns the VMA that now covers the range, or null when no neighbour fits.
+ * @linux mm/vma.c:vma_merge_new_range
  */
 export function vmaMergeNewRange(
   mm: MmStruct,
@@ -99,34 +135,26 @@ export function vmaMergeNewRange(
   end: Vaddr,
   pgoff: number,
   kind: VmaKind,
+  from: Vma | null,
 ): Vma | null {
-  if ((kind.flags & VM_SPECIAL) !== 0) return null;
-  const prev = mm.vmas.before(start);
-  const next = mm.vmas.find(end);
-  const joinsPrev =
-    prev !== undefined &&
-    prev.end === start &&
-    sameKind(prev, kind) &&
-    prev.pgoff + vmaPages(prev) === pgoff &&
-    anonVmaTakesNew(prev);
-  const joinsNext =
-    next !== undefined &&
-    next.start === end &&
-    sameKind(next, kind) &&
-    pgoff + (end - start) / PAGE_SIZE === next.pgoff &&
-    anonVmaTakesNew(next);
-  if (joinsPrev) {
-    if (joinsNext && (prev.anonVma === null || next.anonVma === null || prev.anonVma === next.anonVma)) {
-      const nextEnd = next.end;
-      takeAnonVma(prev, next);
-      vmaRemove(next);
-      vmaSetRange(prev, prev.start, nextEnd);
-    } else vmaSetRange(prev, prev.start, end);
+  const prev = prevThatFits(mm, start, pgoff, kind, from);
+  const next = nextThatFits(mm, end, pgoff + (end - start) / PAGE_SIZE, kind, from);
+  const joined = prev ?? next;
+  if (joined === undefined) return null;
+  if (from !== null && from !== joined) takeAnonVma(joined, from);
+  if (prev === undefined || next === undefined) {
+    vmaSetRange(joined, prev === undefined ? start : joined.start, next === undefined ? end : joined.end);
+    return joined;
+  }
+  if (!anonVmasAgree(prev, next)) {
+    vmaSetRange(prev, prev.start, end);
     return prev;
   }
-  if (!joinsNext) return null;
-  vmaSetRange(next, start, next.end);
-  return next;
+  const nextEnd = next.end;
+  takeAnonVma(prev, next);
+  vmaRemove(next);
+  vmaSetRange(prev, prev.start, nextEnd);
+  return prev;
 }
 
 /** A copy of `vma` for [start, end), which lies within it; not yet in the mm. */

@@ -1,0 +1,238 @@
+/**
+ * Advice about memory use: some changes VMA flags, some drops or fetches pages, the rest is
+ * checked and ignored.
+ *
+ * @linux mm/madvise.c
+ */
+
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { pageAlignUp, TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
+import { EACCES, EAGAIN, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
+import {
+  MADV_COLD,
+  MADV_DODUMP,
+  MADV_DOFORK,
+  MADV_DONTDUMP,
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_FREE,
+  MADV_HUGEPAGE,
+  MADV_KEEPONFORK,
+  MADV_NOHUGEPAGE,
+  MADV_NORMAL,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_RANDOM,
+  MADV_REMOVE,
+  MADV_SEQUENTIAL,
+  MADV_WILLNEED,
+  MADV_WIPEONFORK,
+} from '../uapi/mman.ts';
+import { populateRange } from './memory.ts';
+import type { MmStruct, Vma } from './mm_types.ts';
+import { truncatePagecacheRange } from './truncate.ts';
+import {
+  VM_DONTCOPY,
+  VM_DONTDUMP,
+  VM_DROPPABLE,
+  VM_HUGEPAGE,
+  VM_IO,
+  VM_LOCKED,
+  VM_MAYWRITE,
+  VM_NOHUGEPAGE,
+  VM_PFNMAP,
+  VM_RAND_READ,
+  VM_READ,
+  VM_SEQ_READ,
+  VM_SHARED,
+  VM_WIPEONFORK,
+  VM_WRITE,
+  vmaIsAnonymous,
+} from './vma.ts';
+import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
+import { zapPrepare, zapRange } from './zap.ts';
+
+/** Handles [start, end) of one VMA. @returns 0 or -errno, which ends the call. */
+type VmaVisitor = (vma: Vma, start: Vaddr, end: Vaddr) => number;
+
+/**
+ * Calls `visit` for every VMA in the range; holes are passed over.
+ * @returns what visit() failed with, -ENOMEM if there were holes, else 0.
+ * @linux mm/madvise.c:madvise_walk_vmas
+ */
+function walkVmas(mm: MmStruct, start: Vaddr, end: Vaddr, visit: VmaVisitor): number {
+  let unmapped = 0;
+  for (let addr = start; addr < end; ) {
+    const vma = mm.vmas.find(addr);
+    if (vma === undefined) return -ENOMEM;
+    if (vma.start > addr) unmapped = -ENOMEM;
+    if (vma.start >= end) break;
+    const from = vma.start > addr ? vma.start : addr;
+    const to = vma.end < end ? vma.end : end;
+    const err = visit(vma, from, to);
+    if (err !== 0) return err;
+    addr = to;
+  }
+  return unmapped;
+}
+
+/** VM_* after advice that is kept as flags. @returns flags, or -EINVAL. */
+function adviceFlags(vma: Vma, advice: number): number {
+  const { flags } = vma;
+  switch (advice) {
+    case MADV_NORMAL:
+      return flags & ~(VM_RAND_READ | VM_SEQ_READ);
+    case MADV_SEQUENTIAL:
+      return (flags & ~VM_RAND_READ) | VM_SEQ_READ;
+    case MADV_RANDOM:
+      return (flags & ~VM_SEQ_READ) | VM_RAND_READ;
+    case MADV_DONTFORK:
+      return flags | VM_DONTCOPY;
+    case MADV_DOFORK:
+      return (flags & VM_IO) !== 0 ? -EINVAL : flags & ~VM_DONTCOPY;
+    case MADV_WIPEONFORK:
+      return vma.file !== null || (flags & VM_SHARED) !== 0 ? -EINVAL : flags | VM_WIPEONFORK;
+    case MADV_KEEPONFORK:
+      return (flags & VM_DROPPABLE) !== 0 ? -EINVAL : flags & ~VM_WIPEONFORK;
+    case MADV_DONTDUMP:
+      return flags | VM_DONTDUMP;
+    case MADV_DODUMP:
+      return (flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0 ? -EINVAL : flags & ~VM_DONTDUMP;
+    case MADV_HUGEPAGE:
+      return (flags & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
+    case MADV_NOHUGEPAGE:
+      return (flags & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
+    default:
+      return -EINVAL;
+  }
+}
+
+/** @linux mm/madvise.c:madvise_update_vma */
+function updateVma(vma: Vma, start: Vaddr, end: Vaddr, flags: number): number {
+  if (flags < 0 || flags === vma.flags) return flags < 0 ? flags : 0;
+  // Too many VMAs is -EAGAIN here.
+  return vmaModify(vma, start, end, flags, vma.anonName) === null ? -EAGAIN : 0;
+}
+
+/** @returns 0 if pages of the VMA may be dropped on this advice, else -EINVAL. @linux mm/madvise.c:madvise_dontneed_free_valid_vma */
+function mayDrop(vma: Vma, advice: number): number {
+  const forbidden = advice === MADV_DONTNEED_LOCKED ? VM_PFNMAP : VM_PFNMAP | VM_LOCKED;
+  if ((vma.flags & forbidden) !== 0) return -EINVAL;
+  return advice === MADV_FREE && !vmaIsAnonymous(vma) ? -EINVAL : 0;
+}
+
+/**
+ * MADV_DONTNEED and MADV_FREE. One zap covers all VMAs up to the first that forbids it, so a
+ * shared table that several of them fill is let go of whole.
+ * @returns 0, -EINVAL or -ENOMEM as walkVmas(); -ENOMEM also with nothing changed.
+ * @patch 07/14
+ */
+function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
+  let stop = start;
+  const ret = walkVmas(mm, start, end, (vma, _from, to) => {
+    const err = mayDrop(vma, advice);
+    if (err === 0) stop = to;
+    return err;
+  });
+  const err = zapPrepare(mm, start, stop);
+  if (err !== 0) return err;
+  zapRange(mm, start, stop);
+  return ret;
+}
+
+/** Frees the file's pages behind a shared mapping. @linux mm/madvise.c:madvise_remove */
+function remove(vma: Vma, start: Vaddr, end: Vaddr): number {
+  if ((vma.flags & VM_LOCKED) !== 0 || vma.file === null) return -EINVAL;
+  const shared = VM_SHARED | VM_MAYWRITE;
+  if ((vma.flags & shared) !== shared) return -EACCES;
+  const { mapping } = vma.file;
+  if (!mapping.swapBacked) return -EOPNOTSUPP;
+  const offset = vma.pgoff * PAGE_SIZE - vma.start;
+  truncatePagecacheRange(mapping, start + offset, end + offset);
+  return 0;
+}
+
+/** @linux mm/madvise.c:madvise_cold, madvise_pageout */
+function coldOrPageout(vma: Vma): number {
+  return (vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0 ? -EINVAL : 0;
+}
+
+/**
+ * Faults the range in. Stops at the first hole or VMA that forbids the access.
+ * @linux mm/madvise.c:madvise_populate
+ */
+function populate(mm: MmStruct, start: Vaddr, end: Vaddr, write: boolean): number {
+  for (let addr = start; addr < end; ) {
+    const vma = mm.vmas.find(addr);
+    if (vma === undefined || vma.start > addr) return -ENOMEM;
+    const needs = write ? VM_WRITE : VM_READ;
+    if ((vma.flags & needs) === 0 || (vma.flags & (VM_IO | VM_PFNMAP)) !== 0) return -EINVAL;
+    const to = vma.end < end ? vma.end : end;
+    const err = populateRange(mm, addr, to, write);
+    if (err !== 0) return err;
+    addr = to;
+  }
+  return 0;
+}
+
+function adviseRange(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
+  switch (advice) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+    case MADV_FREE:
+      return dontneedFree(mm, start, end, advice);
+    case MADV_REMOVE:
+      return walkVmas(mm, start, end, remove);
+    case MADV_WILLNEED:
+      return walkVmas(mm, start, end, () => 0);
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+      return walkVmas(mm, start, end, coldOrPageout);
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+      return populate(mm, start, end, advice === MADV_POPULATE_WRITE);
+    default:
+      return walkVmas(mm, start, end, (vma, from, to) =>
+        updateVma(vma, from, to, adviceFlags(vma, advice)),
+      );
+  }
+}
+
+const KNOWN_ADVICE: readonly number[] = [
+  MADV_NORMAL,
+  MADV_RANDOM,
+  MADV_SEQUENTIAL,
+  MADV_WILLNEED,
+  MADV_DONTNEED,
+  MADV_FREE,
+  MADV_REMOVE,
+  MADV_DONTFORK,
+  MADV_DOFORK,
+  MADV_HUGEPAGE,
+  MADV_NOHUGEPAGE,
+  MADV_DONTDUMP,
+  MADV_DODUMP,
+  MADV_WIPEONFORK,
+  MADV_KEEPONFORK,
+  MADV_COLD,
+  MADV_PAGEOUT,
+  MADV_POPULATE_READ,
+  MADV_POPULATE_WRITE,
+  MADV_DONTNEED_LOCKED,
+];
+
+/**
+ * @returns 0; -EINVAL (unknown advice, not aligned, not for this kind of mapping); -ENOMEM
+ *   (something is not mapped: the rest is done; or memory is out: nothing is done); -EACCES,
+ *   -EOPNOTSUPP (MADV_REMOVE); -EAGAIN (too many VMAs); -EFAULT (MADV_POPULATE_* past the end
+ *   of a file).
+ * @linux mm/madvise.c:do_madvise
+ */
+export function doMadvise(mm: MmStruct, start: Vaddr, len: number, advice: number): number {
+  if (!KNOWN_ADVICE.includes(advice)) return -EINVAL;
+  if (start % PAGE_SIZE !== 0 || len > TASK_SIZE) return -EINVAL;
+  const end = start + pageAlignUp(len);
+  return end === start ? 0 : adviseRange(mm, start, end, advice);
+}
