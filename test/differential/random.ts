@@ -107,7 +107,10 @@ function fraction(r: Random, bits: number): number {
 /** Exponent fields by distance to what is special about them: ends, bias, integer limits. */
 function exponentField(r: Random, bits: number, bias: number, precision: number): number {
   const max = (1 << bits) - 1;
-  switch (r.below(10)) {
+  switch (r.below(11)) {
+    case 10:
+      // Doubles where singles end.
+      return bits === 11 ? bias + r.pick([-150, -149, -127, -126, 126, 127, 128]) : bias;
     case 0:
       return r.below(4);
     case 1:
