@@ -327,7 +327,7 @@ export class Rv64 {
       case 0:
         return word(a * b);
       case 4:
-        return divide(word(a), word(b));
+        return word(divide(word(a), word(b)));
       case 5:
         return unsignedB === 0n ? -1n : word(unsignedA / unsignedB);
       case 6:
