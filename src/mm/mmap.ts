@@ -279,7 +279,7 @@ function mmapRegion(
     if (!vmEnoughMemory(mm, pages)) return -ENOMEM;
     flags |= VM_ACCOUNT;
   }
-  const err = unmapRange(mm, start, end);
+  const err = unmapRange(mm, start, end, false);
   if (err !== 0) return err;
   const shared = (flags & VM_SHARED) !== 0;
   const offset = file !== null ? pgoff : shared ? 0 : vpn(start);
@@ -326,10 +326,11 @@ const HIWATER_SHARE = 8;
 
 /**
  * Removes all VMAs and pages of [start, end), which is page-aligned.
+ * @param keepTables leave emptied page tables in place, for a caller that fills them again.
  * @returns 0, or -ENOMEM with nothing changed.
  * @linux mm/vma.c:do_vmi_align_munmap
  */
-function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: boolean): number {
   const first = findVmaIntersection(mm, start, end);
   if (first === undefined) return 0;
   // Only a hole within one VMA leaves more VMAs behind.
@@ -347,7 +348,7 @@ function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
     vmaRemove(vma);
     vma = findVmaIntersection(mm, start, end);
   }
-  freePgtables(mm, from, to);
+  if (!keepTables) freePgtables(mm, from, to);
   return 0;
 }
 
@@ -358,7 +359,7 @@ function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
 export function doMunmap(mm: MmStruct, addr: Vaddr, len: number): number {
   if (addr % PAGE_SIZE !== 0 || addr > TASK_SIZE || len > TASK_SIZE - addr) return -EINVAL;
   const bytes = pageAlignUp(len);
-  return bytes === 0 ? -EINVAL : unmapRange(mm, addr, addr + bytes);
+  return bytes === 0 ? -EINVAL : unmapRange(mm, addr, addr + bytes, false);
 }
 
 /** Limits on a stack of `size` bytes that grows by `pages`. @linux mm/mmap.c:acct_stack_growth */

@@ -38,7 +38,7 @@ export interface VmaKind {
  * Linux gives a forked VMA its own AnonVma at fork, here it comes with the first page; whoever
  * compares or clones chains sees the state Linux would have.
  */
-function settleAnonVma(vma: Vma): void {
+export function settleAnonVma(vma: Vma): void {
   if (vma.anonVma === null && vma.anonVmaChain.length !== 0) anonVmaPrepare(vma);
 }
 

@@ -1,0 +1,124 @@
+/** Moving page-table entries from one range of an address space to another. @linux mm/mremap.c:move_page_tables */
+
+import {
+  blockEnd,
+  PMD_SIZE,
+  ptePfn,
+  PTE_SPECIAL,
+  PTE_WORDS,
+  tableOf,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { bug } from '../lib/assert.ts';
+import { ENOMEM } from '../uapi/errno.ts';
+import { pteAlloc } from './cow_pte.ts';
+import type { MmStruct, PgData } from './mm_types.ts';
+import { pageAnon, PG_SWAPBACKED } from './page.ts';
+import { breakMappedTables, tableMapsAny, walkLeafTables } from './pagewalk.ts';
+import { freeTable, NO_PTEP, pmdAlloc, pmdPtrOf, ptePtrOf } from './pgtable.ts';
+import { flushTlbRange } from './tlbflush.ts';
+import { freePgtables } from './zap.ts';
+
+/** A whole leaf table that can move by moving the entry that names it. */
+function movesWhole(from: Vaddr, to: Vaddr, next: Vaddr): boolean {
+  return next - from === PMD_SIZE && to % PMD_SIZE === 0;
+}
+
+/** Allocates what the entries of [addr, next) need at `to`. @returns false when memory is out. */
+function allocDestination(mm: MmStruct, addr: Vaddr, next: Vaddr, to: Vaddr): boolean {
+  if (movesWhole(addr, to, next)) return pmdAlloc(mm, to) !== NO_PTEP;
+  const end = to + (next - addr);
+  for (let at = to; at < end; at = blockEnd(at, end, PMD_SIZE)) {
+    if (pteAlloc(mm, at) === NO_PTEP) return false;
+  }
+  return true;
+}
+
+/**
+ * Everything about moving [from, from + len) to `to` that can fail: makes the tables private
+ * that hold entries to move, and allocates private tables for them at the new place.
+ * @returns 0, or -ENOMEM with nothing changed that a program could see.
+ */
+export function prepareMove(mm: MmStruct, from: Vaddr, to: Vaddr, len: number): number {
+  const { pgdat } = mm;
+  let err = breakMappedTables(mm, from, from + len);
+  if (err !== 0) return err;
+  err = walkLeafTables(mm, from, from + len, (pmdp, addr, next) => {
+    if (!tableMapsAny(pgdat, pmdp, addr, next)) return 0;
+    return allocDestination(mm, addr, next, addr - from + to) ? 0 : -ENOMEM;
+  });
+  if (err !== 0) freePgtables(mm, to, to + len);
+  return err;
+}
+
+/** Moves the table itself. An empty one may be in its place. @linux mm/mremap.c:move_normal_pmd */
+function moveTable(mm: MmStruct, srcPmdp: PtePtr, to: Vaddr): void {
+  const { pgdat } = mm;
+  const { u32 } = pgdat.ram;
+  const dstPmdp = pmdPtrOf(mm, to);
+  const pmd = u32[srcPmdp] as Pte;
+  if (u32[dstPmdp] !== 0) freeTable(pgdat, ptePfn(u32[dstPmdp] as Pte));
+  u32[srcPmdp] = 0;
+  u32[dstPmdp] = pmd;
+  pgdat.page.ptIndex[ptePfn(pmd)] = to / PMD_SIZE;
+}
+
+/** Moves `count` entries, which end no table on either side. @hot */
+function movePtes(pgdat: PgData, src: PtePtr, dst: PtePtr, count: number): void {
+  const { u32 } = pgdat.ram;
+  const { page } = pgdat;
+  const shift = dst - src;
+  const end = src + count * PTE_WORDS;
+  let anon = 0;
+  let shmem = 0;
+  let file = 0;
+  for (let at = src as number; at < end; at += PTE_WORDS) {
+    const pte = u32[at] as Pte;
+    if (pte === 0) continue;
+    u32[at] = 0;
+    u32[at + shift] = pte;
+    if ((pte & PTE_SPECIAL) !== 0) continue;
+    const pfn = ptePfn(pte);
+    if (pageAnon(page, pfn)) anon++;
+    else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+    else file++;
+  }
+  const from = tableOf(src);
+  const to = tableOf(dst);
+  page.ptAnon[from]! -= anon;
+  page.ptAnon[to]! += anon;
+  page.ptShmem[from]! -= shmem;
+  page.ptShmem[to]! += shmem;
+  page.ptFile[from]! -= file;
+  page.ptFile[to]! += file;
+}
+
+/**
+ * Moves all entries of [from, from + len) to `to`, where nothing is mapped. prepareMove() was
+ * called, so it cannot fail. Pages, their counts and their rmap stay: the new VMA gives them
+ * the same offset.
+ */
+export function movePageTables(mm: MmStruct, from: Vaddr, to: Vaddr, len: number): void {
+  const { pgdat } = mm;
+  walkLeafTables(mm, from, from + len, (pmdp, addr, next) => {
+    if (!tableMapsAny(pgdat, pmdp, addr, next)) return 0;
+    const target = addr - from + to;
+    if (movesWhole(addr, target, next)) {
+      moveTable(mm, pmdp, target);
+      return 0;
+    }
+    const end = target + (next - addr);
+    for (let at = target; at < end; ) {
+      const stop = blockEnd(at, end, PMD_SIZE);
+      const dst = ptePtrOf(mm, at);
+      if (dst === NO_PTEP) bug('move_page_tables: no table');
+      movePtes(pgdat, ptePtrOf(mm, at - to + from), dst, (stop - at) / PAGE_SIZE);
+      at = stop;
+    }
+    return 0;
+  });
+  flushTlbRange(mm, from, from + len);
+}
