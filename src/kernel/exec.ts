@@ -10,7 +10,6 @@ import { REGS_PC, REGS_X } from '../arch/riscv/hart_state.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignDown, pageAlignUp, TASK_SIZE } from '../arch/riscv/pgtable.ts';
 import type { File, FsStruct } from '../fs/fs_types.ts';
-import { openExec } from '../fs/open.ts';
 import { highHalf, lowHalf } from '../lib/bits.ts';
 import { mmAlloc, mmput } from '../mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
@@ -31,6 +30,7 @@ import {
   type LoadedElf,
 } from './binfmt_elf.ts';
 import { isScript, loadScript } from './binfmt_script.ts';
+import { openExec } from './exec_file.ts';
 import { checkStrings, createElfTables, mapStack } from './exec_stack.ts';
 import { doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';

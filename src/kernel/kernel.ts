@@ -60,8 +60,6 @@ export class Kernel {
   vdso: VmFile | null = null;
   /** Root and working directory of spawned programs. Set once the root file system is mounted. */
   rootFs: FsStruct | null = null;
-  /** Something became runnable outside the machine's loop: the host must run it. */
-  kick: () => void = () => {};
   /** Monotonic ns when the current task got the hart. */
   sliceStart = 0;
   /** The current task gives up the rest of its slice (sched_yield). */

@@ -221,6 +221,8 @@ export class SignalStruct {
 export class RunQueue {
   private head: Task | null = null;
   private tail: Task | null = null;
+  /** Called when the first task is queued: a host that sleeps must run the machine. */
+  onReady: () => void = () => {};
 
   get empty(): boolean {
     return this.head === null;
@@ -230,9 +232,14 @@ export class RunQueue {
     if (task.onRq) return;
     task.onRq = true;
     task.rqNext = null;
-    if (this.tail === null) this.head = task;
-    else this.tail.rqNext = task;
+    const { tail } = this;
     this.tail = task;
+    if (tail !== null) {
+      tail.rqNext = task;
+      return;
+    }
+    this.head = task;
+    this.onReady();
   }
 
   /** Takes the next task off, null if there is none. */

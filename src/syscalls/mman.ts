@@ -2,10 +2,11 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp } from '../arch/riscv/pgtable.ts';
+import { doBrk } from '../mm/brk.ts';
 import { doMadvise } from '../mm/madvise.ts';
 import { doMincore } from '../mm/mincore.ts';
 import { doMlock, doMlockall, doMunlock, doMunlockall } from '../mm/mlock.ts';
-import { doBrk, doMmap, doMunmap } from '../mm/mmap.ts';
+import { doMmap, doMunmap } from '../mm/mmap.ts';
 import { doMprotect } from '../mm/mprotect.ts';
 import { doMremap } from '../mm/mremap.ts';
 import { doMsync } from '../mm/msync.ts';

@@ -25,7 +25,6 @@ import {
   putUser32,
   strncpyFromUser,
 } from '../mm/uaccess.ts';
-import { atPath } from '../fs/open.ts';
 import {
   E2BIG,
   EACCES,
@@ -51,6 +50,7 @@ import {
 } from '../uapi/wait.ts';
 import { SIGCHLD, SIGINFO_BYTES } from '../uapi/signal.ts';
 import { doExecve } from '../kernel/exec.ts';
+import { atPath } from '../kernel/exec_file.ts';
 import { WaitResult, doWait, sysExit, sysExitGroup } from '../kernel/exit.ts';
 import { kernelClone, type KernelCloneArgs } from '../kernel/fork.ts';
 import { HOST_PID, type Kernel } from '../kernel/kernel.ts';

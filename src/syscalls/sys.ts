@@ -2,8 +2,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalves } from '../lib/bits.ts';
-import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
-import { setAnonVmaName } from '../mm/vma_name.ts';
+import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
 import {
   EFAULT,
   EINVAL,
@@ -38,9 +37,6 @@ import {
   PR_SET_PDEATHSIG,
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
-  PR_SET_VMA,
-  PR_SET_VMA_ANON_NAME,
-  ANON_VMA_NAME_MAX_LEN,
   TASK_COMM_LEN,
 } from '../uapi/prctl.ts';
 import {
@@ -246,18 +242,6 @@ function prctlName(task: Task, option: number, addr: number): number {
   return 0;
 }
 
-function prctlSetVma(task: Task, args: SyscallArgs): number {
-  if (args.ulong(1) !== PR_SET_VMA_ANON_NAME) return -EINVAL;
-  const addr = args.ulong(4);
-  let name: string | null = null;
-  if (addr !== 0) {
-    const text = strncpyFromUser(task.mm!, addr, ANON_VMA_NAME_MAX_LEN);
-    if (typeof text === 'number') return text === -EFAULT ? -EFAULT : -EINVAL;
-    name = text;
-  }
-  return setAnonVmaName(task.mm!, args.ulong(2), args.ulong(3), name);
-}
-
 const CAP_LAST = 40;
 
 export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number {
@@ -289,8 +273,6 @@ export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number
       return 0;
     case PR_GET_NO_NEW_PRIVS:
       return task.noNewPrivs ? 1 : 0;
-    case PR_SET_VMA:
-      return prctlSetVma(task, args);
     case PR_GET_DUMPABLE:
       return 1;
     case PR_SET_DUMPABLE:

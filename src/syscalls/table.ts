@@ -1,0 +1,167 @@
+/**
+ * Every system call number with its handler, and how far it goes. The document of system
+ * calls is made from this table.
+ */
+
+import * as unistd from '../uapi/unistd.ts';
+import type { SyscallHandler } from './args.ts';
+import * as cred from './cred.ts';
+import * as futex from './futex.ts';
+import * as mman from './mman.ts';
+import * as process from './process.ts';
+import * as signal from './signal.ts';
+import * as sys from './sys.ts';
+import * as time from './time.ts';
+
+/** A call and its state: `note` says what a partial one lacks. */
+export interface SyscallRow {
+  readonly nr: number;
+  readonly name: string;
+  readonly status: 'supported' | 'partial' | 'absent';
+  readonly note: string;
+  readonly handler: SyscallHandler | undefined;
+}
+
+function supported(nr: number, name: string, handler: SyscallHandler): SyscallRow {
+  return { nr, name, status: 'supported', note: '', handler };
+}
+
+function partial(nr: number, name: string, handler: SyscallHandler, note: string): SyscallRow {
+  return { nr, name, status: 'partial', note, handler };
+}
+
+const ROWS: readonly SyscallRow[] = [
+  supported(unistd.NR_GETUID, 'getuid', cred.sysGetuid),
+  supported(unistd.NR_GETEUID, 'geteuid', cred.sysGeteuid),
+  supported(unistd.NR_GETGID, 'getgid', cred.sysGetgid),
+  supported(unistd.NR_GETEGID, 'getegid', cred.sysGetegid),
+  supported(unistd.NR_SETUID, 'setuid', cred.sysSetuid),
+  supported(unistd.NR_SETGID, 'setgid', cred.sysSetgid),
+  supported(unistd.NR_SETREUID, 'setreuid', cred.sysSetreuid),
+  supported(unistd.NR_SETREGID, 'setregid', cred.sysSetregid),
+  supported(unistd.NR_SETRESUID, 'setresuid', cred.sysSetresuid),
+  supported(unistd.NR_SETRESGID, 'setresgid', cred.sysSetresgid),
+  supported(unistd.NR_GETRESUID, 'getresuid', cred.sysGetresuid),
+  supported(unistd.NR_GETRESGID, 'getresgid', cred.sysGetresgid),
+  supported(unistd.NR_SETFSUID, 'setfsuid', cred.sysSetfsuid),
+  supported(unistd.NR_SETFSGID, 'setfsgid', cred.sysSetfsgid),
+  supported(unistd.NR_GETGROUPS, 'getgroups', cred.sysGetgroups),
+  supported(unistd.NR_SETGROUPS, 'setgroups', cred.sysSetgroups),
+  partial(unistd.NR_CAPGET, 'capget', cred.sysCapget, 'root has every capability, others none'),
+  partial(unistd.NR_CAPSET, 'capset', cred.sysCapset, 'accepted without effect'),
+  partial(unistd.NR_FUTEX, 'futex', futex.sysFutex, 'no priority inheritance'),
+  supported(unistd.NR_MMAP, 'mmap', mman.sysMmap),
+  supported(unistd.NR_MUNMAP, 'munmap', mman.sysMunmap),
+  supported(unistd.NR_BRK, 'brk', mman.sysBrk),
+  supported(unistd.NR_MPROTECT, 'mprotect', mman.sysMprotect),
+  supported(unistd.NR_MREMAP, 'mremap', mman.sysMremap),
+  partial(unistd.NR_MADVISE, 'madvise', mman.sysMadvise, 'MADV_HWPOISON and kin are refused'),
+  supported(unistd.NR_MINCORE, 'mincore', mman.sysMincore),
+  supported(unistd.NR_MSYNC, 'msync', mman.sysMsync),
+  supported(unistd.NR_MLOCK, 'mlock', mman.sysMlock),
+  supported(unistd.NR_MLOCK2, 'mlock2', mman.sysMlock2),
+  supported(unistd.NR_MUNLOCK, 'munlock', mman.sysMunlock),
+  supported(unistd.NR_MLOCKALL, 'mlockall', mman.sysMlockall),
+  supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
+  supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
+  partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces, no CLONE_PIDFD'),
+  partial(unistd.NR_CLONE3, 'clone3', process.sysClone3, 'no namespaces, no CLONE_PIDFD, no set_tid'),
+  supported(unistd.NR_EXECVE, 'execve', process.sysExecve),
+  supported(unistd.NR_EXECVEAT, 'execveat', process.sysExecveat),
+  supported(unistd.NR_EXIT, 'exit', process.sysExitCall),
+  supported(unistd.NR_EXIT_GROUP, 'exit_group', process.sysExitGroupCall),
+  supported(unistd.NR_WAIT4, 'wait4', process.sysWait4),
+  partial(unistd.NR_WAITID, 'waitid', process.sysWaitid, 'no P_PIDFD'),
+  supported(unistd.NR_GETPID, 'getpid', process.sysGetpid),
+  supported(unistd.NR_GETTID, 'gettid', process.sysGettid),
+  supported(unistd.NR_GETPPID, 'getppid', process.sysGetppid),
+  supported(unistd.NR_SET_TID_ADDRESS, 'set_tid_address', process.sysSetTidAddress),
+  supported(unistd.NR_GETPGID, 'getpgid', process.sysGetpgid),
+  supported(unistd.NR_SETPGID, 'setpgid', process.sysSetpgid),
+  supported(unistd.NR_GETSID, 'getsid', process.sysGetsid),
+  supported(unistd.NR_SETSID, 'setsid', process.sysSetsid),
+  supported(unistd.NR_SET_ROBUST_LIST, 'set_robust_list', process.sysSetRobustList),
+  supported(unistd.NR_GET_ROBUST_LIST, 'get_robust_list', process.sysGetRobustList),
+  supported(unistd.NR_RT_SIGACTION, 'rt_sigaction', signal.sysRtSigaction),
+  supported(unistd.NR_RT_SIGPROCMASK, 'rt_sigprocmask', signal.sysRtSigprocmask),
+  supported(unistd.NR_RT_SIGPENDING, 'rt_sigpending', signal.sysRtSigpending),
+  supported(unistd.NR_RT_SIGSUSPEND, 'rt_sigsuspend', signal.sysRtSigsuspend),
+  supported(unistd.NR_RT_SIGRETURN, 'rt_sigreturn', signal.sysRtSigreturn),
+  supported(unistd.NR_RT_SIGTIMEDWAIT, 'rt_sigtimedwait', signal.sysRtSigtimedwait),
+  supported(unistd.NR_RT_SIGQUEUEINFO, 'rt_sigqueueinfo', signal.sysRtSigqueueinfo),
+  supported(unistd.NR_RT_TGSIGQUEUEINFO, 'rt_tgsigqueueinfo', signal.sysRtTgsigqueueinfo),
+  supported(unistd.NR_KILL, 'kill', signal.sysKill),
+  supported(unistd.NR_TKILL, 'tkill', signal.sysTkill),
+  supported(unistd.NR_TGKILL, 'tgkill', signal.sysTgkill),
+  supported(unistd.NR_SIGALTSTACK, 'sigaltstack', signal.sysSigaltstack),
+  supported(unistd.NR_UNAME, 'uname', sys.sysUname),
+  supported(unistd.NR_SETHOSTNAME, 'sethostname', sys.sysSethostname),
+  supported(unistd.NR_SETDOMAINNAME, 'setdomainname', sys.sysSetdomainname),
+  supported(unistd.NR_SYSINFO, 'sysinfo', sys.sysSysinfo),
+  supported(unistd.NR_GETRANDOM, 'getrandom', sys.sysGetrandom),
+  supported(unistd.NR_PRLIMIT64, 'prlimit64', sys.sysPrlimit64),
+  supported(unistd.NR_GETRLIMIT, 'getrlimit', sys.sysGetrlimit),
+  supported(unistd.NR_SETRLIMIT, 'setrlimit', sys.sysSetrlimit),
+  partial(unistd.NR_GETRUSAGE, 'getrusage', sys.sysGetrusage, 'all time is user time'),
+  partial(unistd.NR_PRCTL, 'prctl', sys.sysPrctl, 'common options; COW page tables under 65 and 0x43504554'),
+  supported(unistd.NR_SCHED_YIELD, 'sched_yield', sys.sysSchedYield),
+  supported(unistd.NR_SCHED_GETAFFINITY, 'sched_getaffinity', sys.sysSchedGetaffinity),
+  partial(unistd.NR_SCHED_SETAFFINITY, 'sched_setaffinity', sys.sysSchedSetaffinity, 'one processor'),
+  supported(unistd.NR_SCHED_GETSCHEDULER, 'sched_getscheduler', sys.sysSchedGetscheduler),
+  partial(unistd.NR_SCHED_SETSCHEDULER, 'sched_setscheduler', sys.sysSchedSetscheduler, 'no real-time policies'),
+  supported(unistd.NR_SCHED_GETPARAM, 'sched_getparam', sys.sysSchedGetparam),
+  supported(unistd.NR_SCHED_SETPARAM, 'sched_setparam', sys.sysSchedSetparam),
+  supported(unistd.NR_SCHED_GET_PRIORITY_MAX, 'sched_get_priority_max', sys.sysSchedGetPriorityMax),
+  supported(unistd.NR_SCHED_GET_PRIORITY_MIN, 'sched_get_priority_min', sys.sysSchedGetPriorityMin),
+  supported(unistd.NR_GETPRIORITY, 'getpriority', sys.sysGetpriority),
+  partial(unistd.NR_SETPRIORITY, 'setpriority', sys.sysSetpriority, 'kept, without effect'),
+  supported(unistd.NR_GETCPU, 'getcpu', sys.sysGetcpu),
+  partial(unistd.NR_PERSONALITY, 'personality', sys.sysPersonality, 'kept, without effect'),
+  supported(unistd.NR_RISCV_HWPROBE, 'riscv_hwprobe', sys.sysRiscvHwprobe),
+  supported(unistd.NR_MEMBARRIER, 'membarrier', sys.sysMembarrier),
+  supported(unistd.NR_SYSLOG, 'syslog', sys.sysSyslog),
+  partial(unistd.NR_REBOOT, 'reboot', sys.sysReboot, 'always EPERM'),
+  supported(unistd.NR_CLOCK_GETTIME, 'clock_gettime', time.sysClockGettime),
+  supported(unistd.NR_GETTIMEOFDAY, 'gettimeofday', time.sysGettimeofday),
+  supported(unistd.NR_CLOCK_GETRES, 'clock_getres', time.sysClockGetres),
+  supported(unistd.NR_CLOCK_SETTIME, 'clock_settime', time.sysClockSettime),
+  supported(unistd.NR_NANOSLEEP, 'nanosleep', time.sysNanosleep),
+  partial(unistd.NR_CLOCK_NANOSLEEP, 'clock_nanosleep', time.sysClockNanosleep, 'no CPU-time clocks'),
+  supported(unistd.NR_GETITIMER, 'getitimer', time.sysGetitimer),
+  partial(unistd.NR_SETITIMER, 'setitimer', time.sysSetitimer, 'ITIMER_VIRTUAL and ITIMER_PROF count real time'),
+  partial(unistd.NR_TIMER_CREATE, 'timer_create', time.sysTimerCreate, 'CPU-time clocks count real time'),
+  supported(unistd.NR_TIMER_SETTIME, 'timer_settime', time.sysTimerSettime),
+  supported(unistd.NR_TIMER_GETTIME, 'timer_gettime', time.sysTimerGettime),
+  supported(unistd.NR_TIMER_GETOVERRUN, 'timer_getoverrun', time.sysTimerGetoverrun),
+  supported(unistd.NR_TIMER_DELETE, 'timer_delete', time.sysTimerDelete),
+  partial(unistd.NR_TIMES, 'times', time.sysTimes, 'all time is user time'),
+];
+
+/** All numbers of uapi/unistd.ts in order; those without a row answer ENOSYS. */
+function completeTable(): readonly SyscallRow[] {
+  const rows: SyscallRow[] = [];
+  for (const [key, nr] of Object.entries(unistd)) {
+    if (nr === unistd.NR_SYSCALLS) continue;
+    const name = key.slice('NR_'.length).toLowerCase();
+    rows[nr] = { nr, name, status: 'absent', note: '', handler: undefined };
+  }
+  for (const row of ROWS) rows[row.nr] = row;
+  return rows.filter((row) => row !== undefined);
+}
+
+/** One row a system call, by number. */
+export const SYSCALLS: readonly SyscallRow[] = completeTable();
+
+/** Handlers by number; undefined is ENOSYS. */
+export function syscallHandlers(): (SyscallHandler | undefined)[] {
+  const handlers = new Array<SyscallHandler | undefined>(unistd.NR_SYSCALLS).fill(undefined);
+  for (const { nr, handler } of SYSCALLS) handlers[nr] = handler;
+  return handlers;
+}
+
+/** Names by number. */
+export function syscallNames(): string[] {
+  const names: string[] = [];
+  for (const { nr, name } of SYSCALLS) names[nr] = name;
+  return names;
+}
