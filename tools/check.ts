@@ -8,7 +8,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { layerCheck } from './check_layers.ts';
 import { seriesCheck } from './check_series.ts';
-import { syscallsDocCheck } from './gen_syscalls_doc.ts';
 
 /** A file longer than this has two subjects. */
 const MAX_LINES = 700;
@@ -20,19 +19,22 @@ interface Outcome {
 
 const root = process.cwd();
 
-/** A program of node_modules: well when it ends with 0; its output is shown otherwise. */
+/** A command: well when it ends with 0; its output is shown otherwise. */
+function command(path: string, args: readonly string[]): Outcome {
+  const run = spawnSync(path, args, { cwd: root, encoding: 'utf8' });
+  const ok = run.status === 0;
+  const output = `${run.stdout ?? ''}${run.stderr ?? ''}${run.error?.message ?? ''}`;
+  return { ok, lines: ok ? [] : output.trimEnd().split('\n') };
+}
+
+/** A program of node_modules. */
 function program(name: string, ...args: string[]): () => Outcome {
-  return () => {
-    const path = join(root, 'node_modules', '.bin', name);
-    const run = spawnSync(path, args, {
-      cwd: root,
-      encoding: 'utf8',
-      shell: process.platform === 'win32',
-    });
-    const ok = run.status === 0;
-    const output = `${run.stdout ?? ''}${run.stderr ?? ''}${run.error?.message ?? ''}`;
-    return { ok, lines: ok ? [] : output.trimEnd().split('\n') };
-  };
+  return () => command(join(root, 'node_modules', '.bin', name), args);
+}
+
+/** A script beside this one. */
+function script(name: string, ...args: string[]): () => Outcome {
+  return () => command(process.execPath, ['--import', 'tsx', join('tools', name), ...args]);
 }
 
 function lengthCheck(): Outcome {
@@ -70,7 +72,7 @@ const STEPS: Readonly<Record<string, () => Outcome>> = {
   types: program('tsc', '-p', '.', '--pretty', 'false'),
   layers: () => layerCheck(root),
   series: () => seriesCheck(root),
-  syscalls: () => syscallsDocCheck(root),
+  syscalls: script('gen_syscalls_doc.ts', '--check'),
   'dead code': program('knip', '--no-progress'),
   length: lengthCheck,
 };
