@@ -24,7 +24,7 @@ export interface Outcome {
 /** Instructions that the oracle executed inside the programs, by extension. */
 export type Counts = Record<Extension, number>;
 
-export function noCounts(): Counts {
+function noCounts(): Counts {
   return { I: 0, M: 0, A: 0, F: 0, D: 0, C: 0, Zicsr: 0, Zifencei: 0 };
 }
 
@@ -36,7 +36,7 @@ function describeTrap(trap: Trap, pc: bigint): string {
 }
 
 /** Runs `image` on the oracle and adds what its programs executed to `counts`. */
-export function runOracle(image: Image, counts: Counts): Outcome {
+function runOracle(image: Image, counts: Counts): Outcome {
   const memory = new Uint8Array(image.end - BASE);
   memory.set(image.bytes);
   const hart = new Rv64(memory, BigInt(BASE), BigInt(image.entry));
@@ -60,22 +60,39 @@ export function runOracle(image: Image, counts: Counts): Outcome {
   }
 }
 
-/** qemu-riscv64, if it is installed, and a directory for what it runs. */
-export class Qemu {
+/** Something that runs images; each is compared with each. */
+export interface Engine {
+  readonly name: string;
+  run(image: Image): Outcome | Promise<Outcome>;
+}
+
+const QEMU_NAMES = ['qemu-riscv64', 'qemu-riscv64-static'] as const;
+
+/** The command that starts qemu's user mode, with its version line, or null if there is none. */
+export function findQemu(): { command: string; version: string } | null {
+  for (const command of QEMU_NAMES) {
+    const result = spawnSync(command, ['--version'], { encoding: 'utf8' });
+    if (result.status === 0) return { command, version: result.stdout.split('\n')[0] ?? '' };
+  }
+  return null;
+}
+
+/** Runs images in qemu's user mode, each as an executable in a directory of its own. */
+export class Qemu implements Engine {
+  readonly name = 'qemu';
+  private readonly command: string;
   private readonly directory = mkdtempSync(join(tmpdir(), 'isa-'));
   private count = 0;
 
-  /** @returns its version line, or null if it is not installed. */
-  static version(): string | null {
-    const result = spawnSync('qemu-riscv64', ['--version'], { encoding: 'utf8' });
-    return result.status === 0 ? (result.stdout.split('\n')[0] ?? null) : null;
+  constructor(command: string) {
+    this.command = command;
   }
 
   run(image: Image): Promise<Outcome> {
     const file = join(this.directory, `image${this.count++}`);
     writeFileSync(file, toElf(image), { mode: 0o755 });
     return new Promise((resolve, reject) => {
-      const child = spawn('qemu-riscv64', [file], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(this.command, [file], { stdio: ['ignore', 'pipe', 'pipe'] });
       const output: Buffer[] = [];
       let errors = '';
       child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
@@ -93,5 +110,15 @@ export class Qemu {
 
   close(): void {
     rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** The oracle as an engine; `counts` sums up what its programs executed. */
+export class Oracle implements Engine {
+  readonly name = 'oracle';
+  readonly counts = noCounts();
+
+  run(image: Image): Outcome {
+    return runOracle(image, this.counts);
   }
 }

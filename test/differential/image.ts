@@ -19,9 +19,9 @@ export const WINDOW_BYTES = 128;
 
 /** Byte offsets in a record and, up to the window, in its output. */
 const X_AT = 0;
-const F_AT = 256;
-const FCSR_AT = 512;
-const WINDOW_AT = 520;
+export const F_AT = 256;
+export const FCSR_AT = 512;
+export const WINDOW_AT = 520;
 export const OUTPUT_BYTES = WINDOW_AT + WINDOW_BYTES;
 const ENTER_AT = OUTPUT_BYTES;
 /** Bytes of a record: the output's fields, then the address of the frame's way in. */

@@ -22,7 +22,7 @@ import {
 import { Ram } from '../../src/arch/riscv/ram.ts';
 import { flushTlbAll } from '../../src/arch/riscv/tlb.ts';
 import { Cpu } from '../../src/cpu/cpu.ts';
-import type { Outcome } from './engine.ts';
+import type { Engine, Outcome } from './engine.ts';
 import { BASE, type Image, WINDOW, WINDOW_BYTES } from './image.ts';
 
 const RAM_BYTES = 32 * 1024 * 1024;
@@ -36,7 +36,8 @@ const BUDGET = 10_000_000;
 /** Such looks before it has. */
 const MAX_TURNS = 100;
 
-export class Processor {
+export class Processor implements Engine {
+  readonly name = 'processor';
   private readonly ram = new Ram(RAM_BYTES);
   private readonly cpu = new Cpu(this.ram, { timeNs: () => 0 });
   private readonly pages = Math.ceil((WINDOW + WINDOW_BYTES - BASE) / PAGE_SIZE);
