@@ -19,7 +19,8 @@ interface BenchFlags {
 
 function positive(text: string, flag: string): number {
   const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new CliError(`Cannot read ${flag} "${text}": want a positive number`);
+  if (!Number.isFinite(value) || value <= 0)
+    throw new CliError(`Cannot read ${flag} "${text}": want a positive number`);
   return value;
 }
 
@@ -38,7 +39,11 @@ export function progressLine(): { onProgress: (step: string) => void; clear: () 
 }
 
 /** What every bench is given. The machine is loaded only when it is used. */
-export async function benchOptions(flags: { readonly native?: boolean; readonly memory?: string; readonly rounds?: string }): Promise<BenchOptions & { rounds?: number }> {
+export async function benchOptions(flags: {
+  readonly native?: boolean;
+  readonly memory?: string;
+  readonly rounds?: string;
+}): Promise<BenchOptions & { rounds?: number }> {
   const { Machine } = await import('../machine/machine.ts');
   return {
     machine: (options) => Machine.create(options),
@@ -56,7 +61,10 @@ async function print<T extends object>(
 ): Promise<void> {
   const progress = progressLine();
   try {
-    const result = await measure({ ...(await benchOptions(flags)), onProgress: progress.onProgress });
+    const result = await measure({
+      ...(await benchOptions(flags)),
+      onProgress: progress.onProgress,
+    });
     progress.clear();
     process.stdout.write(flags.json === true ? `${JSON.stringify(result)}\n` : format(result));
   } finally {
@@ -67,24 +75,40 @@ async function print<T extends object>(
 async function benchFork(flags: BenchFlags): Promise<void> {
   const { runForkBench, formatForkTable } = await import('../bench/fork.ts');
   const sizesMiB = flags.sizes?.split(',').map((size) => parseMiB(size, '--sizes'));
-  await print(flags, (options) => runForkBench({ ...options, ...(sizesMiB === undefined ? {} : { sizesMiB }) }), formatForkTable);
+  await print(
+    flags,
+    (options) => runForkBench({ ...options, ...(sizesMiB === undefined ? {} : { sizesMiB }) }),
+    formatForkTable,
+  );
 }
 
 async function benchFault(flags: BenchFlags): Promise<void> {
   const { runFaultBench, formatFaultTable } = await import('../bench/fault.ts');
   const mappedMiB = flags.size === undefined ? {} : { mappedMiB: parseMiB(flags.size, '--size') };
   const writes = flags.writes === undefined ? {} : { writes: positive(flags.writes, '--writes') };
-  await print(flags, (options) => runFaultBench({ ...options, ...mappedMiB, ...writes }), formatFaultTable);
+  await print(
+    flags,
+    (options) => runFaultBench({ ...options, ...mappedMiB, ...writes }),
+    formatFaultTable,
+  );
 }
 
 async function benchCpu(flags: BenchFlags): Promise<void> {
   const { runCpuBench, formatCpuTable } = await import('../bench/cpu.ts');
   const kernels = flags.kernels === undefined ? {} : { kernels: flags.kernels.split(',') };
   const scale = flags.scale === undefined ? {} : { scale: positive(flags.scale, '--scale') };
-  await print(flags, (options) => runCpuBench({ ...options, ...kernels, ...scale }), formatCpuTable);
+  await print(
+    flags,
+    (options) => runCpuBench({ ...options, ...kernels, ...scale }),
+    formatCpuTable,
+  );
 }
 
-function subcommand(name: string, summary: string, action: (flags: BenchFlags) => Promise<void>): Command {
+function subcommand(
+  name: string,
+  summary: string,
+  action: (flags: BenchFlags) => Promise<void>,
+): Command {
   return new Command(name)
     .description(summary)
     .helpOption('--help', 'print this help')
@@ -99,10 +123,11 @@ export function benchCommand(): Command {
   return new Command('bench')
     .description('Measures the machine beside this host; every ratio comes from one run.')
     .addCommand(
-      subcommand('fork', 'latency of fork() and of fork + exit + wait, by mapped memory', benchFork).option(
-        '--sizes <list>',
-        'mapped memory in MiB, such as 0,64,1024',
-      ),
+      subcommand(
+        'fork',
+        'latency of fork() and of fork + exit + wait, by mapped memory',
+        benchFork,
+      ).option('--sizes <list>', 'mapped memory in MiB, such as 0,64,1024'),
     )
     .addCommand(
       subcommand('fault', 'cost of a write after fork, sequential and random', benchFault)

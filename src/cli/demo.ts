@@ -34,13 +34,21 @@ async function demo(flags: DemoFlags): Promise<void> {
   }
   try {
     const fork = await runForkBench({ ...options, rounds: FORK_ROUNDS });
-    show('Memory after a fork: resident set and page tables of parent and child, 1 GiB mapped', formatMemoryTable(fork));
+    show(
+      'Memory after a fork: resident set and page tables of parent and child, 1 GiB mapped',
+      formatMemoryTable(fork),
+    );
     show('Latency of fork(), and of the cycle fork + exit + wait', formatForkTable(fork));
     const fault = await runFaultBench({ ...options, rounds: FAULT_ROUNDS });
-    show('Cost of a write after a fork: 512 MiB in order, 1 M random writes', formatFaultTable(fault));
+    show(
+      'Cost of a write after a fork: 512 MiB in order, 1 M random writes',
+      formatFaultTable(fault),
+    );
     if (flags.json === true) stdout.write(`${JSON.stringify({ fork, fault })}\n`);
     else {
-      stdout.write('\nNext: cowshed pull busybox-static sqlite3; cowshed run sqlite3 :memory: "select sqlite_version()"\n');
+      stdout.write(
+        '\nNext: cowshed pull busybox-static sqlite3; cowshed run sqlite3 :memory: "select sqlite_version()"\n',
+      );
     }
   } finally {
     progress.clear();
@@ -49,7 +57,9 @@ async function demo(flags: DemoFlags): Promise<void> {
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('Measures and prints what sharing page tables does for fork(); takes a minute or two.')
+    .description(
+      'Measures and prints what sharing page tables does for fork(); takes a minute or two.',
+    )
     .option('--no-native', 'leave out the same programs built for this host')
     .option('--json', 'print the results as JSON')
     .action(demo);

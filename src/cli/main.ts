@@ -18,7 +18,8 @@ const SIGINT = 2;
 function packageVersion(): string {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const file = join(folder, 'package.json');
-    if (existsSync(file)) return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+    if (existsSync(file))
+      return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
     if (folder === dirname(folder)) return 'unknown';
   }
 }
@@ -54,7 +55,8 @@ function report(error: unknown): number {
     return EXIT_COWSHED;
   }
   process.stderr.write(`cowshed: ${oneLine(error)}\n`);
-  if (process.env['COWSHED_DEBUG'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  if (process.env['COWSHED_DEBUG'] !== undefined && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ''}\n`);
   if (error instanceof CliError) return error.exitCode;
   if (error instanceof DebianError && error.code === 'ABORTED') return EXIT_SIGNAL + SIGINT;
   return EXIT_COWSHED;

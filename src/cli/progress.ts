@@ -55,7 +55,9 @@ export class ProgressDisplay implements PullReport {
     if (now - step.started < (terminal ? TERMINAL_DELAY_MS : LINES_DELAY_MS)) return;
     if (now - step.shown < (terminal ? REDRAW_MS : LINE_PERIOD_MS)) return;
     step.shown = now;
-    this.stream.write(terminal ? `${CLEAR_LINE}${this.barText(step, now)}` : `${this.lineText(step)}\n`);
+    this.stream.write(
+      terminal ? `${CLEAR_LINE}${this.barText(step, now)}` : `${this.lineText(step)}\n`,
+    );
   }
 
   end(): void {
@@ -64,7 +66,8 @@ export class ProgressDisplay implements PullReport {
   }
 
   private clear(): void {
-    if (this.step !== null && this.step.shown > 0 && this.stream.isTTY) this.stream.write(CLEAR_LINE);
+    if (this.step !== null && this.step.shown > 0 && this.stream.isTTY)
+      this.stream.write(CLEAR_LINE);
   }
 
   private lineText(step: Step): string {

@@ -26,7 +26,10 @@ function summary(result: PullResult): string {
   const unpacked = result.packages.filter(({ state }) => state === 'unpacked').length;
   const count = `${result.packages.length} package${result.packages.length === 1 ? '' : 's'}`;
   if (unpacked === 0) return `${result.root}: ${count} of ${result.release}, nothing to do`;
-  const fetched = result.downloadedBytes === 0 ? 'all from the cache' : `${formatBytes(result.downloadedBytes)} fetched`;
+  const fetched =
+    result.downloadedBytes === 0
+      ? 'all from the cache'
+      : `${formatBytes(result.downloadedBytes)} fetched`;
   return `${result.root}: ${count} of ${result.release}, ${unpacked} unpacked (${fetched}, ${formatBytes(result.unpackedBytes)} written)`;
 }
 
@@ -67,8 +70,14 @@ export function pullCommand(): Command {
     .argument('[PACKAGE...]', 'names of Debian packages')
     .option('--root <dir>', 'root file system (default: $COWSHED_ROOTFS, else .cowshed/rootfs)')
     .option('--suite <name>', `Debian suite (default: the lock file's, else ${DEFAULT_SUITE})`)
-    .option('--mirror <url>', "Debian mirror (default: $COWSHED_DEBIAN_MIRROR, else this host's apt sources)")
-    .option('--keyring <file>', "Debian's archive keys (default: this host's debian-archive-keyring)")
+    .option(
+      '--mirror <url>',
+      "Debian mirror (default: $COWSHED_DEBIAN_MIRROR, else this host's apt sources)",
+    )
+    .option(
+      '--keyring <file>',
+      "Debian's archive keys (default: this host's debian-archive-keyring)",
+    )
     .option('--lock <file>', 'lock file (default: cowshed.lock.json beside the root file system)')
     .option('--frozen', 'take exactly what the lock file lists, or fail')
     .option('--update', 'take the newest versions instead of those in the lock file')

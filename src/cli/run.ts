@@ -5,7 +5,14 @@ import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { basename } from 'node:path';
 import type { Machine, MachineOptions, Process } from '../machine/machine.ts';
 import { signalNumber } from '../uapi/signal.ts';
-import { CliError, EXIT_CANNOT_EXECUTE, EXIT_COWSHED, EXIT_NOT_FOUND, EXIT_SIGNAL, oneLine } from './exit_code.ts';
+import {
+  CliError,
+  EXIT_CANNOT_EXECUTE,
+  EXIT_COWSHED,
+  EXIT_NOT_FOUND,
+  EXIT_SIGNAL,
+  oneLine,
+} from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
 import { guestEnvironment, memoryBytes, parseUser, parseVolume } from './run_flags.ts';
@@ -50,7 +57,10 @@ function guestHas(machine: Machine, path: string): boolean {
  * file of the host, if there is one; an absolute path is the guest's, else the host's.
  */
 function locate(machine: Machine, program: string, path: string): Target {
-  const hostTarget: Target = { paths: [`${HOST_PROGRAMS}/${basename(program)}`], hostFile: program };
+  const hostTarget: Target = {
+    paths: [`${HOST_PROGRAMS}/${basename(program)}`],
+    hostFile: program,
+  };
   if (!program.includes('/')) {
     const paths = path
       .split(':')
@@ -58,7 +68,8 @@ function locate(machine: Machine, program: string, path: string): Target {
       .map((dir) => `${dir}/${program}`);
     return { paths, hostFile: null };
   }
-  if (program.startsWith('/') && guestHas(machine, program)) return { paths: [program], hostFile: null };
+  if (program.startsWith('/') && guestHas(machine, program))
+    return { paths: [program], hostFile: null };
   return isHostFile(program) ? hostTarget : { paths: [program], hostFile: null };
 }
 
@@ -76,7 +87,11 @@ function copyProgram(machine: Machine, hostFile: string, guestPath: string): voi
 }
 
 /** Starts the first of the paths that is there. @throws CliError 126 or 127. */
-function spawnFirst(paths: readonly string[], program: string, spawn: (path: string) => Process): Process {
+function spawnFirst(
+  paths: readonly string[],
+  program: string,
+  spawn: (path: string) => Process,
+): Process {
   let failure: unknown;
   for (const path of paths) {
     try {
@@ -89,7 +104,9 @@ function spawnFirst(paths: readonly string[], program: string, spawn: (path: str
   }
   const notFound = failure === undefined || NOT_FOUND_CODES.has(errorCode(failure));
   const missing = notFound && !program.includes('/');
-  const message = missing ? `Cannot run "${program}": not found in the guest's PATH` : oneLine(failure);
+  const message = missing
+    ? `Cannot run "${program}": not found in the guest's PATH`
+    : oneLine(failure);
   throw new CliError(message, notFound ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, failure);
 }
 
@@ -106,10 +123,16 @@ function openStrace(flags: RunFlags): { line: (text: string) => void; close: () 
   };
 }
 
-function machineOptions(flags: RunFlags, hostname: string, strace: ((text: string) => void) | undefined): MachineOptions {
+function machineOptions(
+  flags: RunFlags,
+  hostname: string,
+  strace: ((text: string) => void) | undefined,
+): MachineOptions {
   const rootfs = flags.rootfs ?? existingDefaultRoot(process.env);
   if (rootfs !== null && statSync(rootfs, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new CliError(`Cannot use root file system "${rootfs}": no such directory; "cowshed pull" makes one`);
+    throw new CliError(
+      `Cannot use root file system "${rootfs}": no such directory; "cowshed pull" makes one`,
+    );
   }
   const memory = memoryBytes(flags);
   return {
@@ -131,11 +154,18 @@ function readGuestText(machine: Machine, path: string): string | null {
 }
 
 /** Runs the program to its end. @returns its exit code. */
-async function runIn(machine: Machine, command: readonly [string, ...string[]], flags: RunFlags, hostname: string): Promise<number> {
+async function runIn(
+  machine: Machine,
+  command: readonly [string, ...string[]],
+  flags: RunFlags,
+  hostname: string,
+): Promise<number> {
   const [program, ...args] = command;
   const env = guestEnvironment(flags, process.env, hostname);
   const identity: Identity | undefined =
-    flags.user === undefined ? undefined : parseUser(flags.user, (path) => readGuestText(machine, path));
+    flags.user === undefined
+      ? undefined
+      : parseUser(flags.user, (path) => readGuestText(machine, path));
   const target = locate(machine, program, env['PATH'] ?? '');
   if (target.hostFile !== null) copyProgram(machine, target.hostFile, target.paths[0] ?? '');
   const stdio = wireStdio(flags);
@@ -173,7 +203,8 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
   try {
     process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
   } finally {
-    if (flags.stats === true) process.stderr.write(formatStats(machine.stats(), performance.now() - started));
+    if (flags.stats === true)
+      process.stderr.write(formatStats(machine.stats(), performance.now() - started));
     await machine.dispose();
     strace?.close();
   }
@@ -194,7 +225,10 @@ export function runCommand(): Command {
     .argument('[PROGRAM]', 'program to run')
     .argument('[ARG...]', 'its arguments')
     .passThroughOptions()
-    .option('--rootfs <dir>', 'root file system, never written (default: $COWSHED_ROOTFS, else .cowshed/rootfs if there)')
+    .option(
+      '--rootfs <dir>',
+      'root file system, never written (default: $COWSHED_ROOTFS, else .cowshed/rootfs if there)',
+    )
     .option('-v, --volume <host:guest[:ro]>', 'show a directory of this host in the guest', collect)
     .option('-e, --env <k=v>', 'set an environment variable', collect)
     .option('--env-file <file>', 'read environment variables from a file', collect)

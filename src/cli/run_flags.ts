@@ -44,7 +44,8 @@ export function parseVolume(text: string): Volume {
   if (host === undefined || host === '' || guest === undefined || rest.length > 0) {
     throw new CliError(`Cannot read volume "${text}": want HOST:GUEST or HOST:GUEST:ro`);
   }
-  if (!guest.startsWith('/')) throw new CliError(`Cannot read volume "${text}": the guest path is not absolute`);
+  if (!guest.startsWith('/'))
+    throw new CliError(`Cannot read volume "${text}": the guest path is not absolute`);
   if (mode !== undefined && mode !== 'ro' && mode !== 'rw') {
     throw new CliError(`Cannot read volume "${text}": its mode is ${mode}, want ro or rw`);
   }
@@ -55,7 +56,8 @@ export function parseVolume(text: string): Volume {
 function addVariable(env: Record<string, string>, text: string, host: NodeJS.ProcessEnv): void {
   const equals = text.indexOf('=');
   const name = equals < 0 ? text : text.slice(0, equals);
-  if (name === '' || /\s/.test(name)) throw new CliError(`Cannot set environment variable "${text}": it has no proper name`);
+  if (name === '' || /\s/.test(name))
+    throw new CliError(`Cannot set environment variable "${text}": it has no proper name`);
   if (equals >= 0) env[name] = text.slice(equals + 1);
   else if (host[name] !== undefined) env[name] = host[name];
 }
@@ -74,10 +76,15 @@ function readEnvFile(path: string): string[] {
 }
 
 /** The guest's environment: defaults, then files, then single variables. */
-export function guestEnvironment(flags: RunFlags, host: NodeJS.ProcessEnv, hostname: string): Record<string, string> {
+export function guestEnvironment(
+  flags: RunFlags,
+  host: NodeJS.ProcessEnv,
+  hostname: string,
+): Record<string, string> {
   const env: Record<string, string> = { ...DEFAULT_ENV, HOSTNAME: hostname };
   if (flags.tty === true) env['TERM'] = host['TERM'] ?? 'xterm';
-  for (const file of flags.envFile ?? []) for (const line of readEnvFile(file)) addVariable(env, line, host);
+  for (const file of flags.envFile ?? [])
+    for (const line of readEnvFile(file)) addVariable(env, line, host);
   for (const text of flags.env ?? []) addVariable(env, text, host);
   return env;
 }
@@ -106,10 +113,14 @@ export function parseUser(text: string, readGuest: (path: string) => string | nu
   const [user = '', group] = text.split(':');
   const account = findAccount(readGuest('/etc/passwd'), user);
   const uid = /^\d+$/.test(user) ? Number(user) : Number(account?.[2]);
-  if (user === '' || Number.isNaN(uid)) throw new CliError(`Cannot run as user "${text}": the guest has no such user`);
+  if (user === '' || Number.isNaN(uid))
+    throw new CliError(`Cannot run as user "${text}": the guest has no such user`);
   if (group === undefined) return { uid, gid: Number(account?.[3] ?? 0) };
-  const gid = /^\d+$/.test(group) ? Number(group) : Number(findAccount(readGuest('/etc/group'), group)?.[2]);
-  if (group === '' || Number.isNaN(gid)) throw new CliError(`Cannot run as user "${text}": the guest has no such group`);
+  const gid = /^\d+$/.test(group)
+    ? Number(group)
+    : Number(findAccount(readGuest('/etc/group'), group)?.[2]);
+  if (group === '' || Number.isNaN(gid))
+    throw new CliError(`Cannot run as user "${text}": the guest has no such group`);
   return { uid, gid };
 }
 

@@ -172,8 +172,9 @@ async function get(
     if (status < 300 || status > 399 || location === undefined) return response;
     response.resume();
     url = new URL(location, url);
-    if (url.protocol !== 'http:' && url.protocol !== 'https:')
-      throw new Error(`redirected to ${url.protocol}`);
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+      throw new DebianError('NETWORK', `Cannot fetch ${address}: redirected to ${url.protocol}`);
+    }
   }
   throw new Error(`more than ${MAX_REDIRECTS} redirects`);
 }

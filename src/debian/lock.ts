@@ -61,7 +61,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Whether a path from a lock file stays below the mirror's base. */
 function isPoolPath(path: string): boolean {
-  return /^[\w./+~%:-]+$/.test(path) && !path.startsWith('/') && !path.split('/').includes('..');
+  return /^[\w./+~-]+$/.test(path) && !path.startsWith('/') && !path.split('/').includes('..');
 }
 
 function parsePackage(value: unknown): LockedPackage {

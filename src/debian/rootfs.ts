@@ -226,21 +226,36 @@ export function ownedPaths(dir: string, name: string): string[] {
     .filter((line) => line !== '' && line !== '/.');
 }
 
+/** The path with /bin, /lib and /sbin replaced by what they are links to. */
+function withoutUsrLink(dir: string, path: string): string {
+  const [, first = '', ...rest] = path.split('/');
+  if (!USR_LINKS.includes(first) || lstatOrNull(join(dir, first))?.isSymbolicLink() !== true)
+    return path;
+  return ['', 'usr', first, ...rest].join('/');
+}
+
+function removeOwned(dir: string, path: string): void {
+  if (lstatOrNull(join(dir, path)) === null) return;
+  const components = memberComponents(path.slice(1));
+  const parent = resolveDirectory(dir, components.slice(0, -1), path);
+  const target = join(dir, ...parent, components.at(-1) ?? '');
+  const stats = lstatOrNull(target);
+  if (stats === null) return;
+  if (!stats.isDirectory()) unlinkSync(target);
+  else if (readdirSync(target).length === 0) rmdirSync(target);
+}
+
 /** Removes what an older version owned and nothing owns any more; directories only when empty. */
 export function removePaths(staging: Staging, paths: readonly string[]): void {
+  const { dir, installed } = staging;
   const owned = new Set<string>();
-  for (const name of staging.installed.keys())
-    for (const path of ownedPaths(staging.dir, name)) owned.add(path);
-  const gone = paths.filter((path) => !owned.has(path)).sort();
-  for (const path of gone.reverse()) {
-    const components = memberComponents(path.slice(1));
-    const parent = resolveDirectory(staging.dir, components.slice(0, -1), path);
-    const target = join(staging.dir, ...parent, components.at(-1) ?? '');
-    const stats = lstatOrNull(target);
-    if (stats === null) continue;
-    if (!stats.isDirectory()) unlinkSync(target);
-    else if (readdirSync(target).length === 0) rmdirSync(target);
+  for (const name of installed.keys()) {
+    for (const path of ownedPaths(dir, name)) owned.add(withoutUsrLink(dir, path));
   }
+  const before = new Set(paths.map((path) => withoutUsrLink(dir, path)));
+  const gone = [...before].filter((path) => !owned.has(path)).sort();
+  // Contents come behind their directory in this order, so from the end.
+  for (const path of gone.reverse()) removeOwned(dir, path);
 }
 
 /** Adds what maintainer scripts or essential packages would have: accounts and /bin/sh. */

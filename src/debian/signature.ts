@@ -111,5 +111,5 @@ export function textWithoutCheck(message: string): string {
     /^-----BEGIN PGP SIGNED MESSAGE-----\r?\n(?:.+\r?\n)*\r?\n([\s\S]*?)\r?\n-----BEGIN PGP SIGNATURE-----/m.exec(
       message,
     );
-  return (body?.[1] ?? message).replace(/^- /gm, '');
+  return (body?.[1] ?? message).replace(/\r\n/g, '\n').replace(/^- /gm, '');
 }

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AptSource } from '../../../src/debian/apt_sources.ts';
-import { chooseMirrors, parseDeb822Sources, parseListSources } from '../../../src/debian/apt_sources.ts';
+import {
+  chooseMirrors,
+  parseDeb822Sources,
+  parseListSources,
+} from '../../../src/debian/apt_sources.ts';
 
 describe('parseDeb822Sources()', () => {
   it('reads stanzas with comments, several URIs and a keyring', () => {
@@ -42,21 +46,41 @@ deb [arch=amd64 signed-by=/k.gpg] https://two.example/debian trixie main
 deb-src http://source.example/debian trixie main
 `;
     assert.deepEqual(parseListSources(text), [
-      { uri: 'http://one.example/debian', suites: ['trixie'], components: ['main', 'contrib'], keyrings: [] },
-      { uri: 'https://two.example/debian', suites: ['trixie'], components: ['main'], keyrings: ['/k.gpg'] },
+      {
+        uri: 'http://one.example/debian',
+        suites: ['trixie'],
+        components: ['main', 'contrib'],
+        keyrings: [],
+      },
+      {
+        uri: 'https://two.example/debian',
+        suites: ['trixie'],
+        components: ['main'],
+        keyrings: ['/k.gpg'],
+      },
     ]);
   });
 });
 
 describe('chooseMirrors()', () => {
-  const source = (uri: string, suites = ['trixie'], components = ['main']): AptSource => ({ uri, suites, components, keyrings: ['/k'] });
+  const source = (uri: string, suites = ['trixie'], components = ['main']): AptSource => ({
+    uri,
+    suites,
+    components,
+    keyrings: ['/k'],
+  });
 
   it('prefers the flag, then the environment, then the sources of apt', () => {
     const sources = (): AptSource[] => [source('http://apt.example/debian/')];
     const env = { COWSHED_DEBIAN_MIRROR: 'http://env.example/debian' };
-    assert.deepEqual(chooseMirrors('http://flag.example/debian/', env, sources).mirrors, ['http://flag.example/debian']);
+    assert.deepEqual(chooseMirrors('http://flag.example/debian/', env, sources).mirrors, [
+      'http://flag.example/debian',
+    ]);
     assert.deepEqual(chooseMirrors(undefined, env, sources).mirrors, ['http://env.example/debian']);
-    assert.deepEqual(chooseMirrors(undefined, {}, sources), { mirrors: ['http://apt.example/debian'], keyrings: ['/k'] });
+    assert.deepEqual(chooseMirrors(undefined, {}, sources), {
+      mirrors: ['http://apt.example/debian'],
+      keyrings: ['/k'],
+    });
   });
 
   it('leaves out security archives, other distributions, other components and local files', () => {
@@ -68,11 +92,17 @@ describe('chooseMirrors()', () => {
       source('http://other.example/repo'),
       source('http://good.example/debian'),
     ];
-    assert.deepEqual(chooseMirrors(undefined, {}, sources).mirrors, ['http://good.example/debian', 'http://other.example/repo']);
+    assert.deepEqual(chooseMirrors(undefined, {}, sources).mirrors, [
+      'http://good.example/debian',
+      'http://other.example/repo',
+    ]);
   });
 
   it('says how to name a mirror when there is none', () => {
-    assert.throws(() => chooseMirrors(undefined, {}, () => []), { code: 'NO_MIRROR', message: /--mirror URL or COWSHED_DEBIAN_MIRROR$/ });
+    assert.throws(() => chooseMirrors(undefined, {}, () => []), {
+      code: 'NO_MIRROR',
+      message: /--mirror URL or COWSHED_DEBIAN_MIRROR$/,
+    });
   });
 
   it('refuses what is no http address', () => {

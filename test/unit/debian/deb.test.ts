@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -32,7 +42,11 @@ async function unpackEntries(...entries: readonly TarEntry[]): ReturnType<typeof
   return unpack(await makeDeb({ name: 'x', entries }));
 }
 
-const spec: DebSpec = { name: 'x', control: 'Installed-Size: 1', files: { './usr/bin/x': 'program', './etc/x.conf': 'a=1\n' } };
+const spec: DebSpec = {
+  name: 'x',
+  control: 'Installed-Size: 1',
+  files: { './usr/bin/x': 'program', './etc/x.conf': 'a=1\n' },
+};
 const control = await gzippedTar([fileEntry('./control', 'Package: x\nVersion: 1\n')]);
 const emptyTar = await gzippedTar([]);
 const binary = ['debian-binary', Buffer.from('2.0\n')] as const;
@@ -98,21 +112,36 @@ describe('unpackDeb()', () => {
   });
 
   const xz = spawnSync('xz', ['--version']).status === 0;
-  it('reads xz, and says when it is cut or damaged', { skip: xz ? false : 'this host has no xz' }, async () => {
+  it('reads xz, and says when it is cut or damaged', {
+    skip: xz ? false : 'this host has no xz',
+  }, async () => {
     const tar = await packTar([fileEntry('./big', 'text\n'.repeat(50_000))]);
     const data = spawnSync('xz', ['-c'], { input: tar, maxBuffer: 1 << 24 }).stdout;
-    const deb = (bytes: Uint8Array): Buffer => arArchive([binary, ['control.tar.gz', control], ['data.tar.xz', bytes]]);
+    const deb = (bytes: Uint8Array): Buffer =>
+      arArchive([binary, ['control.tar.gz', control], ['data.tar.xz', bytes]]);
     emptyRoot();
     assert.equal((await unpack(deb(data))).bytes, 250_000);
-    await assert.rejects(unpack(deb(data.subarray(0, data.length - 30))), { message: 'Cannot unpack "x.deb": its xz data end too early' });
+    await assert.rejects(unpack(deb(data.subarray(0, data.length - 30))), {
+      message: 'Cannot unpack "x.deb": its xz data end too early',
+    });
     const damaged = Buffer.from(data);
     damaged[data.length >> 1]! ^= 0xff;
-    await assert.rejects(unpack(deb(damaged)), { message: /^Cannot unpack "x.deb": its xz data (are damaged|end too early)$/ });
+    await assert.rejects(unpack(deb(damaged)), {
+      message: /^Cannot unpack "x.deb": its xz data (are damaged|end too early)$/,
+    });
   });
 
   const escapes: readonly (readonly [string, readonly TarEntry[], RegExp])[] = [
-    ['a path with ..', [fileEntry('../../etc/passwd', 'x')], /member path \.\.\/\.\.\/etc\/passwd leaves the root$/],
-    ['a path with .. in the middle', [fileEntry('./a/../../b', 'x')], /member path \.\/a\/\.\.\/\.\.\/b leaves the root$/],
+    [
+      'a path with ..',
+      [fileEntry('../../etc/passwd', 'x')],
+      /member path \.\.\/\.\.\/etc\/passwd leaves the root$/,
+    ],
+    [
+      'a path with .. in the middle',
+      [fileEntry('./a/../../b', 'x')],
+      /member path \.\/a\/\.\.\/\.\.\/b leaves the root$/,
+    ],
     ['an absolute path', [fileEntry('/etc/passwd', 'x')], /member path \/etc\/passwd is absolute$/],
     [
       'a link that leads out',
@@ -121,12 +150,28 @@ describe('unpackDeb()', () => {
     ],
     [
       'a loop of links',
-      [linkEntry('symlink', './a', 'b'), linkEntry('symlink', './b', 'a'), fileEntry('./a/file', 'x')],
+      [
+        linkEntry('symlink', './a', 'b'),
+        linkEntry('symlink', './b', 'a'),
+        fileEntry('./a/file', 'x'),
+      ],
       /goes through a loop of symbolic links$/,
     ],
-    ['a hard link to a path with ..', [linkEntry('link', './passwd', '../../etc/passwd')], /leaves the root$/],
-    ['a hard link to an absolute path', [linkEntry('link', './passwd', '/etc/passwd')], /is absolute$/],
-    ['a hard link to nothing', [linkEntry('link', './a', './b')], /hard link to \.\/b, which is no file of the root$/],
+    [
+      'a hard link to a path with ..',
+      [linkEntry('link', './passwd', '../../etc/passwd')],
+      /leaves the root$/,
+    ],
+    [
+      'a hard link to an absolute path',
+      [linkEntry('link', './passwd', '/etc/passwd')],
+      /is absolute$/,
+    ],
+    [
+      'a hard link to nothing',
+      [linkEntry('link', './a', './b')],
+      /hard link to \.\/b, which is no file of the root$/,
+    ],
     [
       'a hard link through a link that leads out',
       [linkEntry('symlink', './out', '../..'), linkEntry('link', './a', 'out/x')],
@@ -138,8 +183,16 @@ describe('unpackDeb()', () => {
       /member \.\/dev\/sda is a block-device$/,
     ],
     ['a fifo', [{ header: { name: './f', size: 0, type: 'fifo' } }], /member \.\/f is a fifo$/],
-    ['a file in place of a directory', [fileEntry('./d/f', 'x'), fileEntry('./d', 'x')], /one is there already$/],
-    ['a file under a file', [fileEntry('./d', 'x'), fileEntry('./d/f', 'x')], /needs a directory where d is a file$/],
+    [
+      'a file in place of a directory',
+      [fileEntry('./d/f', 'x'), fileEntry('./d', 'x')],
+      /one is there already$/,
+    ],
+    [
+      'a file under a file',
+      [fileEntry('./d', 'x'), fileEntry('./d/f', 'x')],
+      /needs a directory where d is a file$/,
+    ],
   ];
   for (const [what, entries, message] of escapes) {
     it(`refuses ${what}`, async () => {
@@ -158,9 +211,23 @@ describe('unpackDeb()', () => {
 
   it('refuses a package that is cut anywhere', async () => {
     const whole = await makeDeb(spec);
-    for (const size of [0, 4, 8, 40, 69, 80, whole.length >> 1, whole.length - 20, whole.length - 2]) {
+    for (const size of [
+      0,
+      4,
+      8,
+      40,
+      69,
+      80,
+      whole.length >> 1,
+      whole.length - 20,
+      whole.length - 2,
+    ]) {
       emptyRoot();
-      await assert.rejects(unpack(whole.subarray(0, size)), { code: 'BAD_PACKAGE', message: /^Cannot unpack "x\.deb": / }, `${size} bytes`);
+      await assert.rejects(
+        unpack(whole.subarray(0, size)),
+        { code: 'BAD_PACKAGE', message: /^Cannot unpack "x\.deb": / },
+        `${size} bytes`,
+      );
     }
   });
 
@@ -176,9 +243,15 @@ describe('unpackDeb()', () => {
 
   it('refuses a decompression bomb before it is written out', async () => {
     emptyRoot();
-    const bomb = await makeDeb({ ...spec, entries: [fileEntry('./bomb', '\0'.repeat(64 * 2 ** 20))] });
+    const bomb = await makeDeb({
+      ...spec,
+      entries: [fileEntry('./bomb', '\0'.repeat(64 * 2 ** 20))],
+    });
     assert.ok(bomb.length < 100_000);
-    await assert.rejects(unpack(bomb), { message: 'Cannot unpack "x.deb": data.tar.gz unpacks to more than 9 MiB, which it does not declare' });
+    await assert.rejects(unpack(bomb), {
+      message:
+        'Cannot unpack "x.deb": data.tar.gz unpacks to more than 9 MiB, which it does not declare',
+    });
     assert.ok((lstatSync(join(root, 'bomb'), { throwIfNoEntry: false })?.size ?? 0) <= 9 * 2 ** 20);
   });
 
@@ -190,10 +263,22 @@ describe('unpackDeb()', () => {
 
   const shapes: readonly (readonly [string, Buffer, RegExp])[] = [
     ['what is no archive', Buffer.from('PK\x03\x04 zip'), /it is not an ar archive$/],
-    ['an archive without debian-binary', arArchive([['hello', Buffer.from('x')]]), /it is not a Debian package$/],
+    [
+      'an archive without debian-binary',
+      arArchive([['hello', Buffer.from('x')]]),
+      /it is not a Debian package$/,
+    ],
     ['a package without control.tar', arArchive([binary]), /it has no control\.tar$/],
-    ['a package without data.tar', arArchive([binary, ['control.tar.gz', control]]), /it has no data\.tar$/],
-    ['a package with an empty control', arArchive([binary, ['control.tar.gz', emptyTar]]), /it has no control file$/],
+    [
+      'a package without data.tar',
+      arArchive([binary, ['control.tar.gz', control]]),
+      /it has no data\.tar$/,
+    ],
+    [
+      'a package with an empty control',
+      arArchive([binary, ['control.tar.gz', emptyTar]]),
+      /it has no control file$/,
+    ],
     [
       'a compression that is not known',
       arArchive([binary, ['control.tar.gz', control], ['data.tar.bz2', Buffer.from('BZh9')]]),
@@ -201,7 +286,11 @@ describe('unpackDeb()', () => {
     ],
     [
       'data that are not compressed as they say',
-      arArchive([binary, ['control.tar.gz', control], ['data.tar.gz', Buffer.from('not gzip at all')]]),
+      arArchive([
+        binary,
+        ['control.tar.gz', control],
+        ['data.tar.gz', Buffer.from('not gzip at all')],
+      ]),
       /incorrect header check$/,
     ],
   ];

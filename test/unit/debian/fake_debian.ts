@@ -48,19 +48,49 @@ export async function gzippedTar(entries: readonly TarEntry[]): Promise<Buffer> 
 }
 
 export function controlText(spec: DebSpec): string {
-  const lines = [`Package: ${spec.name}`, `Version: ${spec.version ?? '1.0'}`, 'Architecture: riscv64'];
+  const lines = [
+    `Package: ${spec.name}`,
+    `Version: ${spec.version ?? '1.0'}`,
+    'Architecture: riscv64',
+  ];
   return `${[...lines, ...(spec.control === undefined ? [] : [spec.control])].join('\n')}\n`;
+}
+
+/** Entries of the directories above a file, which Debian's packages list too. */
+function parentEntries(names: readonly string[]): TarEntry[] {
+  const dirs = new Set<string>();
+  for (const name of names) {
+    const parts = name.split('/').slice(0, -1);
+    for (let i = 2; i <= parts.length && parts[0] === '.'; i++)
+      dirs.add(`${parts.slice(0, i).join('/')}/`);
+  }
+  return [...dirs].map((name) => ({ header: { name, size: 0, type: 'directory', mode: 0o755 } }));
 }
 
 export async function makeDeb(spec: DebSpec): Promise<Buffer> {
   const files = Object.entries(spec.files ?? {}).map(
-    ([name, body]): TarEntry => ({ header: { name, size: Buffer.byteLength(body), mode: 0o644, type: 'file' }, body }),
+    ([name, body]): TarEntry => ({
+      header: { name, size: Buffer.byteLength(body), mode: 0o644, type: 'file' },
+      body,
+    }),
   );
   const control = controlText(spec);
   return arArchive([
     ['debian-binary', Buffer.from('2.0\n')],
-    ['control.tar.gz', await gzippedTar([{ header: { name: './control', size: control.length, type: 'file' }, body: control }])],
-    ['data.tar.gz', await gzippedTar([...files, ...(spec.entries ?? [])])],
+    [
+      'control.tar.gz',
+      await gzippedTar([
+        { header: { name: './control', size: control.length, type: 'file' }, body: control },
+      ]),
+    ],
+    [
+      'data.tar.gz',
+      await gzippedTar([
+        ...parentEntries(Object.keys(spec.files ?? {})),
+        ...files,
+        ...(spec.entries ?? []),
+      ]),
+    ],
   ]);
 }
 
@@ -71,7 +101,11 @@ export interface SigningKey {
 }
 
 export async function makeSigningKey(dir: string, name: string): Promise<SigningKey> {
-  const { privateKey, publicKey } = await generateKey({ userIDs: [{ name }], type: 'curve25519', format: 'object' });
+  const { privateKey, publicKey } = await generateKey({
+    userIDs: [{ name }],
+    type: 'curve25519',
+    format: 'object',
+  });
   const keyring = join(dir, `${name}.asc`);
   writeFileSync(keyring, publicKey.armor());
   return { privateKey, keyring };
@@ -94,7 +128,9 @@ export interface FakeMirror {
 }
 
 function answer(mirror: FakeMirror, request: IncomingMessage, response: ServerResponse): void {
-  const path = decodeURIComponent((request.url ?? '').replace(/^http:\/\/[^/]+/, '').replace(/^\//, ''));
+  const path = decodeURIComponent(
+    (request.url ?? '').replace(/^http:\/\/[^/]+/, '').replace(/^\//, ''),
+  );
   const { range } = request.headers;
   mirror.log.push(`GET /${path}${range === undefined ? '' : ` ${range}`}`);
   if (mirror.intercept(request, response)) return;
@@ -153,7 +189,9 @@ export async function addToPool(mirror: FakeMirror, packages: readonly DebSpec[]
     const deb = await makeDeb(spec);
     const filename = `pool/main/${spec.name[0]}/${spec.name}/${spec.name}_${spec.version ?? '1.0'}_riscv64.deb`;
     mirror.files.set(filename, deb);
-    stanzas.push(`${controlText(spec)}Filename: ${filename}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`);
+    stanzas.push(
+      `${controlText(spec)}Filename: ${filename}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n`,
+    );
   }
   return stanzas.join('\n');
 }

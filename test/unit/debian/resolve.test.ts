@@ -9,7 +9,14 @@ function index(...packages: readonly string[]): ReturnType<typeof parsePackageIn
   const stanzas = packages.map((line) => {
     const [head = '', ...fields] = line.split('; ');
     const [name = '', version = '1'] = head.split(' ');
-    return [`Package: ${name}`, `Version: ${version}`, ...fields, 'Filename: pool/x.deb', 'Size: 1', `SHA256: ${'0'.repeat(64)}`].join('\n');
+    return [
+      `Package: ${name}`,
+      `Version: ${version}`,
+      ...fields,
+      'Filename: pool/x.deb',
+      'Size: 1',
+      `SHA256: ${'0'.repeat(64)}`,
+    ].join('\n');
   });
   return parsePackageIndex(stanzas.join('\n\n'));
 }
@@ -22,14 +29,17 @@ function names(found: ReturnType<typeof index>, ...wanted: readonly string[]): s
 
 describe('parseRelations()', () => {
   it('reads alternatives, versions, architectures and profiles', () => {
-    assert.deepEqual(parseRelations('libc6 (>= 2.38), awk | mawk:any [riscv64] <!nocheck>, x (<< 1)'), [
-      [{ name: 'libc6', relation: '>=', version: '2.38' }],
+    assert.deepEqual(
+      parseRelations('libc6 (>= 2.38), awk | mawk:any [riscv64] <!nocheck>, x (<< 1)'),
       [
-        { name: 'awk', relation: null, version: '' },
-        { name: 'mawk', relation: null, version: '' },
+        [{ name: 'libc6', relation: '>=', version: '2.38' }],
+        [
+          { name: 'awk', relation: null, version: '' },
+          { name: 'mawk', relation: null, version: '' },
+        ],
+        [{ name: 'x', relation: '<<', version: '1' }],
       ],
-      [{ name: 'x', relation: '<<', version: '1' }],
-    ]);
+    );
   });
 
   it('reads the obsolete < and > as <= and >=', () => {
@@ -44,7 +54,8 @@ describe('parseRelations()', () => {
 
 describe('slimPackages()', () => {
   it('keeps the used fields of stanzas that are cut anywhere', async () => {
-    const text = 'Package: a\nVersion: 1\nDescription: long\n text\nFilename: f\nSize: 3\nSHA256: 00\n\nPackage: b\nVersion: 2\nTag: x\n';
+    const text =
+      'Package: a\nVersion: 1\nDescription: long\n text\nFilename: f\nSize: 3\nSHA256: 00\n\nPackage: b\nVersion: 2\nTag: x\n';
     const bytes = Buffer.from(text);
     for (let cut = 0; cut <= bytes.length; cut++) {
       async function* pieces(): AsyncGenerator<Uint8Array> {
@@ -52,7 +63,11 @@ describe('slimPackages()', () => {
         yield bytes.subarray(cut);
       }
       const slim = await slimPackages(pieces());
-      assert.equal(slim, 'Package: a\nVersion: 1\nFilename: f\nSize: 3\nSHA256: 00\n\nPackage: b\nVersion: 2', `cut at ${cut}`);
+      assert.equal(
+        slim,
+        'Package: a\nVersion: 1\nFilename: f\nSize: 3\nSHA256: 00\n\nPackage: b\nVersion: 2',
+        `cut at ${cut}`,
+      );
     }
   });
 });
@@ -72,13 +87,22 @@ describe('resolvePackages()', () => {
   });
 
   it('takes a provider of a virtual package, the most important first', () => {
-    const found = index('a 1; Depends: awk', 'gawk 1; Provides: awk; Priority: optional', 'mawk 1; Provides: awk; Priority: required');
+    const found = index(
+      'a 1; Depends: awk',
+      'gawk 1; Provides: awk; Priority: optional',
+      'mawk 1; Provides: awk; Priority: required',
+    );
     assert.equal(names(found, 'a'), 'a mawk');
     assert.equal(names(found, 'a', 'gawk'), 'a gawk');
   });
 
   it('takes versioned Provides for a versioned dependency, and no unversioned one', () => {
-    const found = index('a 1; Depends: api (>= 2)', 'old 1; Provides: api (= 1)', 'bare 1; Provides: api', 'new 1; Provides: api (= 3)');
+    const found = index(
+      'a 1; Depends: api (>= 2)',
+      'old 1; Provides: api (= 1)',
+      'bare 1; Provides: api',
+      'new 1; Provides: api (= 3)',
+    );
     assert.equal(names(found, 'a'), 'a new');
   });
 
@@ -110,7 +134,10 @@ describe('resolvePackages()', () => {
   });
 
   it('says that a package is not there', () => {
-    assert.throws(() => names(index('a 1'), 'b'), { code: 'NOT_FOUND', message: /no package of this name/ });
+    assert.throws(() => names(index('a 1'), 'b'), {
+      code: 'NOT_FOUND',
+      message: /no package of this name/,
+    });
   });
 
   it('takes the newest of several versions in one index', () => {

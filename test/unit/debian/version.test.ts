@@ -10,7 +10,10 @@ const version = fc
     fc.stringMatching(/^[0-9][0-9a-c.+~]{0,6}$/),
     fc.option(fc.stringMatching(/^[0-9a-c.+~]{1,4}$/), { nil: undefined }),
   )
-  .map(([epoch, upstream, revision]) => `${epoch === undefined ? '' : `${epoch}:`}${upstream}${revision === undefined ? '' : `-${revision}`}`);
+  .map(
+    ([epoch, upstream, revision]) =>
+      `${epoch === undefined ? '' : `${epoch}:`}${upstream}${revision === undefined ? '' : `-${revision}`}`,
+  );
 
 describe('compareVersions()', () => {
   const ordered = [
@@ -32,7 +35,11 @@ describe('compareVersions()', () => {
   it('puts versions in the order of Debian Policy', () => {
     for (let i = 0; i < ordered.length; i++) {
       for (let j = 0; j < ordered.length; j++) {
-        assert.equal(compareVersions(ordered[i]!, ordered[j]!), Math.sign(i - j), `${ordered[i]} and ${ordered[j]}`);
+        assert.equal(
+          compareVersions(ordered[i]!, ordered[j]!),
+          Math.sign(i - j),
+          `${ordered[i]} and ${ordered[j]}`,
+        );
       }
     }
   });
@@ -51,7 +58,8 @@ describe('compareVersions()', () => {
     fc.assert(
       fc.property(version, version, version, (a, b, c) => {
         assert.equal(compareVersions(a, b) + compareVersions(b, a), 0);
-        if (compareVersions(a, b) <= 0 && compareVersions(b, c) <= 0) assert.ok(compareVersions(a, c) <= 0);
+        if (compareVersions(a, b) <= 0 && compareVersions(b, c) <= 0)
+          assert.ok(compareVersions(a, c) <= 0);
       }),
       { numRuns: 2000 },
     );
@@ -62,7 +70,11 @@ describe('compareVersions()', () => {
     fc.assert(
       fc.property(version, version, (a, b) => {
         const operator = (['lt', 'eq', 'gt'] as const)[compareVersions(a, b) + 1]!;
-        assert.equal(spawnSync('dpkg', ['--compare-versions', a, operator, b]).status, 0, `${a} ${operator} ${b}`);
+        assert.equal(
+          spawnSync('dpkg', ['--compare-versions', a, operator, b]).status,
+          0,
+          `${a} ${operator} ${b}`,
+        );
       }),
       { numRuns: 150 },
     );
