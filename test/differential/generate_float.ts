@@ -152,11 +152,12 @@ function loadStore(c: Context, format: Format): void {
   c.emit(asm.insn(asm.s(asm.OP_STORE_FP, 2 + format, base, rs2, offset), text));
 }
 
-/** Takes the flags of the instructions so far into a register, and clears them. */
+/** Takes the flags of the instructions so far into a register, and clears them or sets others. */
 export function takeFlags(c: Context): void {
   const rd = c.freshX();
-  const text = `fsflags ${xName(rd)}, zero`;
-  c.emit(asm.insn(asm.i(asm.OP_SYSTEM, 1, rd, 0, FFLAGS), text));
+  const flags = c.r.oneIn(3) ? c.r.below(32) : 0;
+  const text = `fsflagsi ${xName(rd)}, ${flags}`;
+  c.emit(asm.insn(asm.i(asm.OP_SYSTEM, 5, rd, flags, FFLAGS), text));
 }
 
 /** Changes the dynamic rounding mode to a valid one. */

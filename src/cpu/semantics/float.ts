@@ -123,8 +123,7 @@ export function inexactSet(e: Emitter): void {
 /** Pushes whether |local| is finite and, if `normal`, above the smallest normal number. */
 export function inRange(e: Emitter, p: Precision, local: number, normal: boolean): void {
   const { f } = e;
-  const constant = (value: number): void =>
-    isSingle(p) ? f.f32Const(value) : f.f64Const(value);
+  const constant = (value: number): void => (isSingle(p) ? f.f32Const(value) : f.f64Const(value));
   f.get(local);
   f.op(p.abs);
   constant(Number.POSITIVE_INFINITY);
@@ -379,11 +378,14 @@ function fromInteger(p: Precision, name: string): Semantics {
     softFloatUnless(e, () => {
       roundsToNearest(e);
       inexactSet(e);
-      // -2^53 <= x < 2^53: exact as a double; as a single if that gives the same number.
+      // -2^53 <= x < 2^53 (0 <= x if unsigned): exact as a double; as a single if that gives
+      // the same number.
       f.get(x);
-      f.i64Const(2 ** 53);
-      f.op(Op.i64Add);
-      f.i64Const(2 ** 54);
+      if (!unsigned) {
+        f.i64Const(2 ** 53);
+        f.op(Op.i64Add);
+      }
+      f.i64Const(unsigned ? 2 ** 53 : 2 ** 54);
       f.op(Op.i64LtU);
       if (isSingle(p)) {
         f.get(r);
