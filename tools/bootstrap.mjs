@@ -41,14 +41,24 @@ function fail(message) {
   process.exit(1);
 }
 
-function mtime(file) {
-  return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+function readJson(file) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
 }
 
-/** Installs the packages of package-lock.json unless node_modules is at least as new. */
+/** Whether node_modules has each package of package-lock.json in its version. */
+function dependenciesAreInstalled() {
+  const installed = readJson(join(root, 'node_modules', '.package-lock.json'))?.packages;
+  if (installed === undefined) return false;
+  const wanted = Object.entries(readJson(join(root, 'package-lock.json')).packages);
+  return wanted.every(([path, { version, optional }]) => {
+    const found = installed[path]?.version;
+    return path === '' || found === version || (optional === true && found === undefined);
+  });
+}
+
+/** Installs the packages of package-lock.json where they are not there yet. */
 function ensureDependencies() {
-  const installed = mtime(join(root, 'node_modules', '.package-lock.json'));
-  if (installed > 0 && installed >= mtime(join(root, 'package-lock.json'))) return;
+  if (dependenciesAreInstalled()) return;
   say('Installing dependencies (npm ci)');
   const windows = process.platform === 'win32';
   const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {

@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { layerCheck } from './check_layers.ts';
+import { lockCheck } from './check_lock.ts';
 import { seriesCheck } from './check_series.ts';
 
 /** A file longer than this has two subjects. */
@@ -75,6 +76,7 @@ const STEPS: Readonly<Record<string, () => Outcome>> = {
   syscalls: script('gen_syscalls_doc.ts', '--check'),
   'dead code': program('knip', '--no-progress'),
   length: lengthCheck,
+  lock: lockCheck,
 };
 
 function main(): void {
