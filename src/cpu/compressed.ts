@@ -52,7 +52,7 @@ function field(half: number, hi: number, lo: number, to: number): number {
 
 /** The signed 6-bit immediate in bits 12 and 6:2. */
 function imm6(half: number): number {
-  return ((half << 19) >> 31 << 5) | field(half, 6, 2, 0);
+  return (((half << 19) >> 31) << 5) | field(half, 6, 2, 0);
 }
 
 function jumpOffset(h: number): number {
@@ -71,13 +71,7 @@ function jumpOffset(h: number): number {
 
 function branchOffset(h: number): number {
   const sign = ((h << 19) >> 31) << 8;
-  return (
-    sign |
-    field(h, 11, 10, 3) |
-    field(h, 6, 5, 6) |
-    field(h, 4, 3, 1) |
-    field(h, 2, 2, 5)
-  );
+  return sign | field(h, 11, 10, 3) | field(h, 6, 5, 6) | field(h, 4, 3, 1) | field(h, 2, 2, 5);
 }
 
 /** Offset of c.lw and c.sw, then of c.ld, c.sd, c.fld and c.fsd. */
@@ -95,8 +89,7 @@ function quadrant0(h: number): number {
   const rs1 = 8 + field(h, 9, 7, 0);
   switch (h >> 13) {
     case 0: {
-      const imm =
-        field(h, 12, 11, 4) | field(h, 10, 7, 6) | field(h, 6, 6, 2) | field(h, 5, 5, 3);
+      const imm = field(h, 12, 11, 4) | field(h, 10, 7, 6) | field(h, 6, 6, 2) | field(h, 5, 5, 3);
       return imm === 0 ? NOT_COMPRESSED : iType(OPCODE_OP_IMM, 0, low, 2, imm);
     }
     case 1:
@@ -153,11 +146,7 @@ function luiOrStack(h: number): number {
   if (rd === 2) {
     const sign = ((h << 19) >> 31) << 9;
     const imm =
-      sign |
-      field(h, 6, 6, 4) |
-      field(h, 5, 5, 6) |
-      field(h, 4, 3, 7) |
-      field(h, 2, 2, 5);
+      sign | field(h, 6, 6, 4) | field(h, 5, 5, 6) | field(h, 4, 3, 7) | field(h, 2, 2, 5);
     return imm === 0 ? NOT_COMPRESSED : iType(OPCODE_OP_IMM, 0, 2, 2, imm);
   }
   const imm = imm6(h);

@@ -1,6 +1,13 @@
 /** CSRs that user code may touch: fflags, frm, fcsr, cycle, time, instret. */
 
-import { CSR_CYCLE, CSR_FCSR, CSR_FFLAGS, CSR_FRM, CSR_INSTRET, CSR_TIME } from '../arch/riscv/csr.ts';
+import {
+  CSR_CYCLE,
+  CSR_FCSR,
+  CSR_FFLAGS,
+  CSR_FRM,
+  CSR_INSTRET,
+  CSR_TIME,
+} from '../arch/riscv/csr.ts';
 import { HART_FFLAGS, HART_FRM, HART_INSTRET, HART_X } from '../arch/riscv/hart_state.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { fromHalves, highHalf, lowHalf } from '../lib/bits.ts';

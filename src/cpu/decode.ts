@@ -60,19 +60,13 @@ export function immediate(word: number, format: Format): number {
       return ((word >> 25) << 5) | ((word >> 7) & 0x1f);
     case 'B':
       return (
-        ((word >> 31) << 12) |
-        ((word << 4) & 0x800) |
-        ((word >> 20) & 0x7e0) |
-        ((word >> 7) & 0x1e)
+        ((word >> 31) << 12) | ((word << 4) & 0x800) | ((word >> 20) & 0x7e0) | ((word >> 7) & 0x1e)
       );
     case 'U':
       return word & 0xfffff000;
     case 'J':
       return (
-        ((word >> 31) << 20) |
-        (word & 0xff000) |
-        ((word >> 9) & 0x800) |
-        ((word >> 20) & 0x7fe)
+        ((word >> 31) << 20) | (word & 0xff000) | ((word >> 9) & 0x800) | ((word >> 20) & 0x7fe)
       );
     case 'SHIFT':
       return (word >> 20) & 0x3f;

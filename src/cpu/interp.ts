@@ -7,10 +7,7 @@
  * them as they must be.
  */
 
-import {
-  CAUSE_BUDGET,
-  CAUSE_ILLEGAL_INSN,
-} from '../arch/riscv/cause.ts';
+import { CAUSE_BUDGET, CAUSE_ILLEGAL_INSN } from '../arch/riscv/cause.ts';
 import { HART_FRM, HART_PC, HART_TVAL } from '../arch/riscv/hart_state.ts';
 import {
   type MemLayout,
@@ -47,14 +44,7 @@ import {
   SLOT_SCALE,
   SLOT_SIZE,
 } from './slots.ts';
-import {
-  type FunctionBuilder,
-  I32,
-  I64,
-  type Label,
-  ModuleBuilder,
-  Op,
-} from './wasm_encoder.ts';
+import { type FunctionBuilder, I32, I64, type Label, ModuleBuilder, Op } from './wasm_encoder.ts';
 
 /** Names of what the module imports and exports. */
 export const IMPORT_NEW_CODE = 'newCode';

@@ -11,12 +11,7 @@ import {
   CAUSE_STORE_MISALIGNED,
   CAUSE_STORE_PAGE_FAULT,
 } from '../arch/riscv/cause.ts';
-import {
-  HART_SATP,
-  HART_TLB_FILLS,
-  HART_TLB_LOGS,
-  HART_TVAL,
-} from '../arch/riscv/hart_state.ts';
+import { HART_SATP, HART_TLB_FILLS, HART_TLB_LOGS, HART_TVAL } from '../arch/riscv/hart_state.ts';
 import {
   type MemLayout,
   PAGE_SHIFT,
@@ -26,7 +21,7 @@ import {
   TLB_EXEC_BASE,
   TLB_EXEC_ENTRIES,
   TLB_READ_BASE,
-  TLB_WRITE_BASE,
+  type TLB_WRITE_BASE,
 } from '../arch/riscv/memlayout.ts';
 import {
   LEVEL_PGD,
@@ -450,7 +445,13 @@ function translateBoth(
 }
 
 /** Runs `body` for i = 0 .. size - 1, with the offset of byte i in local `at`. */
-function eachByte(f: FunctionBuilder, a: SplitAccess, i: number, at: number, body: () => void): void {
+function eachByte(
+  f: FunctionBuilder,
+  a: SplitAccess,
+  i: number,
+  at: number,
+  body: () => void,
+): void {
   const next = f.loop();
   f.get(a.low);
   f.get(i);

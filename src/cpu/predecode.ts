@@ -185,4 +185,3 @@ function needsSoftFloat(insn: Insn): boolean {
   if (regs === 'xf') return insn.rm !== RM_RTZ;
   return insn.rm !== RM_RNE && insn.rm !== RM_DYN;
 }
-

@@ -122,14 +122,11 @@ const OPERATIONS: Readonly<Record<string, Combine>> = {
 };
 
 function allOf(suffix: string, size: Size): [string, Semantics][] {
-  const rows = Object.entries(OPERATIONS).map(
-    ([name, combine]): [string, Semantics] => [`${name}.${suffix}`, amo(size, combine)],
-  );
-  return [
-    ...rows,
-    [`lr.${suffix}`, loadReserved(size)],
-    [`sc.${suffix}`, storeConditional(size)],
-  ];
+  const rows = Object.entries(OPERATIONS).map(([name, combine]): [string, Semantics] => [
+    `${name}.${suffix}`,
+    amo(size, combine),
+  ]);
+  return [...rows, [`lr.${suffix}`, loadReserved(size)], [`sc.${suffix}`, storeConditional(size)]];
 }
 
 export const A_SEMANTICS: Readonly<Record<string, Semantics>> = Object.fromEntries([

@@ -312,10 +312,10 @@ interface IntegerType {
 const INTEGER_TYPES: Readonly<Record<string, IntegerType>> = {
   w: { above: -2147483649, below: 2147483648, word: true },
   wu: { above: -1, below: 4294967296, word: true },
-  // The least double below -2^63 leaves -2^63 itself, which is in range, inside the bound.
-  l: { above: -9223372036854777856, below: 9223372036854775808, word: false },
+  // The largest double below -2^63, so that -2^63 itself is in range.
+  l: { above: -(2 ** 63) - 2048, below: 2 ** 63, word: false },
   // Upper half of the unsigned range: soft float.
-  lu: { above: -1, below: 9223372036854775808, word: false },
+  lu: { above: -1, below: 2 ** 63, word: false },
 };
 
 /** fcvt to an integer, towards zero (rm 1): what C casts use. */

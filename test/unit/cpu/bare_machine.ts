@@ -164,8 +164,7 @@ export class BareMachine {
     for (;;) {
       const cause = this.cpu.run(budget);
       if (cause === CAUSE_BUDGET) continue;
-      if (cause !== CAUSE_ECALL_U)
-        throw new Error(`trap ${cause} at pc ${this.pc.toString(16)}`);
+      if (cause !== CAUSE_ECALL_U) throw new Error(`trap ${cause} at pc ${this.pc.toString(16)}`);
       const number = Number(this.x(17));
       if (number === SYS_EXIT || number === SYS_EXIT_GROUP) return Number(this.x(10) & 0xffn);
       if (number !== SYS_WRITE) throw new Error(`system call ${number}`);
