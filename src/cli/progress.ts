@@ -49,7 +49,7 @@ export class ProgressDisplay implements PullReport {
     const { step } = this;
     if (step === null) return;
     step.done += bytes;
-    if (this.quiet) return;
+    if (this.quiet || step.done <= 0) return;
     const now = Date.now();
     const terminal = this.stream.isTTY;
     if (now - step.started < (terminal ? TERMINAL_DELAY_MS : LINES_DELAY_MS)) return;

@@ -123,11 +123,7 @@ function openStrace(flags: RunFlags): { line: (text: string) => void; close: () 
   };
 }
 
-function machineOptions(
-  flags: RunFlags,
-  hostname: string,
-  strace: ((text: string) => void) | undefined,
-): MachineOptions {
+function machineOptions(flags: RunFlags, hostname: string): MachineOptions {
   const rootfs = flags.rootfs ?? existingDefaultRoot(process.env);
   if (rootfs !== null && statSync(rootfs, { throwIfNoEntry: false })?.isDirectory() !== true) {
     throw new CliError(
@@ -141,7 +137,6 @@ function machineOptions(
     mounts: (flags.volume ?? []).map(parseVolume),
     ...(rootfs === null ? {} : { root: { host: rootfs } }),
     ...(memory === undefined ? {} : { memory }),
-    ...(strace === undefined ? {} : { strace }),
   };
 }
 
@@ -196,9 +191,14 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
   const [program, ...args] = command;
   if (program === undefined) throw new CliError('Cannot run: name a PROGRAM');
   const hostname = flags.hostname ?? DEFAULT_HOSTNAME;
+  const options = machineOptions(flags, hostname);
+  guestEnvironment(flags, process.env, hostname);
   const strace = openStrace(flags);
   const { Machine } = await import('../machine/machine.ts');
-  const machine = await Machine.create(machineOptions(flags, hostname, strace?.line));
+  const machine = await Machine.create({
+    ...options,
+    ...(strace === null ? {} : { strace: strace.line }),
+  });
   const started = performance.now();
   try {
     process.exitCode = await runIn(machine, [program, ...args], flags, hostname);

@@ -20,14 +20,14 @@ import { fetchRelease, isSameSuite, otherNames, releaseText } from './release.ts
 
 /** Version of the slimmed text in the cache; a change of its fields needs a new one. */
 const SLIM_FORMAT = 1;
-/** Milliseconds to wait before a mirror that does not fit together is asked again. */
-const SKEW_PAUSE_MS = 2000;
 const INDEX_DIR = 'main/binary-riscv64';
 const ENDINGS = ['.xz', '.gz'];
 
 export interface IndexSource extends ReleaseSource {
   readonly cacheDir: string;
   readonly report: PullReport;
+  /** Milliseconds to wait before a mirror that does not fit together is asked again. */
+  readonly skewPauseMs: number;
 }
 
 export interface FetchedIndex {
@@ -140,7 +140,7 @@ export async function fetchIndex(source: IndexSource, suite: string): Promise<Fe
   const first = await requireRelease(source, suite, false);
   const index = await fetchPackages(source, first);
   if (index !== null) return { release: first, index };
-  await pause(SKEW_PAUSE_MS, source.client.signal);
+  await pause(source.skewPauseMs, source.client.signal);
   const second = await requireRelease(source, suite, true);
   const again = await fetchPackages(source, second);
   if (again !== null) return { release: second, index: again };

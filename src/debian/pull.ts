@@ -32,6 +32,7 @@ import { findKeyrings, readKeyrings } from './signature.ts';
 /** The stable Debian release that has riscv64. */
 export const DEFAULT_SUITE = 'trixie';
 const LOCK_NAME = 'cowshed.lock.json';
+const SKEW_PAUSE_MS = 2000;
 /** Downloads at the same time; mirrors ask for few. */
 const PARALLEL_DOWNLOADS = 4;
 
@@ -53,6 +54,8 @@ export interface PullOptions {
   readonly update?: boolean;
   readonly allowUnsigned?: boolean;
   readonly allowExpired?: boolean;
+  /** Milliseconds to wait before a mirror in the middle of an update is asked again. */
+  readonly skewPauseMs?: number;
   readonly env: NodeJS.ProcessEnv;
   readonly report: PullReport;
   readonly signal?: AbortSignal;
@@ -105,13 +108,12 @@ async function resolveFresh(pull: Pull): Promise<Lock> {
     options.report.say('The signature of the release is not checked (--allow-unsigned)');
   const { report, cacheDir } = options;
   const allowExpired = options.allowExpired === true;
+  const skewPauseMs = options.skewPauseMs ?? SKEW_PAUSE_MS;
   let failure: unknown;
   for (const mirror of mirrors) {
     try {
-      const { release, index } = await fetchIndex(
-        { client, mirror, keys, allowExpired, cacheDir, report },
-        suite,
-      );
+      const source = { client, mirror, keys, allowExpired, cacheDir, report, skewPauseMs };
+      const { release, index } = await fetchIndex(source, suite);
       return makeLock(suite, releaseText(release), requested, resolvePackages(index, requested));
     } catch (error) {
       failure ??= error;

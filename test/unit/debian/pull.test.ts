@@ -76,6 +76,7 @@ function place(): Place {
         mirror: mirror.url,
         keyring: key.keyring,
         env: {},
+        skewPauseMs: 600,
         report,
         ...options,
       }),
