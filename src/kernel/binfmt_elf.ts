@@ -104,7 +104,8 @@ export function elfHeaderProblem(view: DataView): string | null {
   const elfClass = view.getUint8(EI_CLASS);
   if (elfClass !== ELFCLASS64) return `ELF class is ${elfClass}, want ${ELFCLASS64} (ELFCLASS64)`;
   const type = view.getUint16(E_TYPE, true);
-  if (type !== ET_EXEC && type !== ET_DYN) return `ELF type is ${type}, want 2 or 3 (ET_EXEC, ET_DYN)`;
+  if (type !== ET_EXEC && type !== ET_DYN)
+    return `ELF type is ${type}, want 2 or 3 (ET_EXEC, ET_DYN)`;
   return null;
 }
 
@@ -205,13 +206,7 @@ function segmentFits(phdr: ElfPhdr, addr: number): boolean {
 }
 
 /** Maps the file part of a segment. @returns 0 or -errno. @linux elf_map */
-function mapFilePart(
-  mm: MmStruct,
-  file: File,
-  phdr: ElfPhdr,
-  addr: number,
-  fixed: number,
-): number {
+function mapFilePart(mm: MmStruct, file: File, phdr: ElfPhdr, addr: number, fixed: number): number {
   const pageOffset = addr % PAGE_SIZE;
   const size = pageAlignUp(phdr.filesz + pageOffset);
   const offset = phdr.offset - pageOffset;
@@ -233,13 +228,7 @@ function clearTail(mm: MmStruct, from: number): number {
 }
 
 /** Maps one PT_LOAD: file part, then zero pages to its memory size. @linux elf_load */
-function mapSegment(
-  mm: MmStruct,
-  file: File,
-  phdr: ElfPhdr,
-  addr: number,
-  fixed: number,
-): number {
+function mapSegment(mm: MmStruct, file: File, phdr: ElfPhdr, addr: number, fixed: number): number {
   let anonFrom = pageAlignDown(addr);
   if (phdr.filesz > 0) {
     const err = mapFilePart(mm, file, phdr, addr, fixed);

@@ -6,12 +6,7 @@
  */
 
 import { HART_PC, HART_X } from '../arch/riscv/hart_state.ts';
-import {
-  EINTR,
-  ERESTARTNOHAND,
-  ERESTARTSYS,
-  ERESTART_RESTARTBLOCK,
-} from '../uapi/errno.ts';
+import { EINTR, ERESTARTNOHAND, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
 import { SA_RESTART, SIGSTOP, SIG_DFL } from '../uapi/signal.ts';
 import { WCOREFLAG } from '../uapi/wait.ts';
 import { doGroupExit } from './exit.ts';
@@ -38,7 +33,7 @@ const ECALL_BYTES = 4;
 /** Completes the system call at pc: a0 = `result`, on to the next instruction. @hot */
 export function syscallReturn(kernel: Kernel, task: Task, result: number): void {
   const { i32 } = kernel.ram;
-  i32[A0] = result % 0x1_0000_0000 | 0;
+  i32[A0] = (result % 0x1_0000_0000) | 0;
   i32[A0 + 1] = Math.floor(result / 0x1_0000_0000) | 0;
   const pc = (i32[PC]! >>> 0) + ECALL_BYTES;
   i32[PC] = pc | 0;

@@ -85,7 +85,11 @@ function openBinary(fs: FsStruct, task: Task | null, bprm: LinuxBinprm): number 
 }
 
 /** The interpreter's image, null if the program needs none, or -errno. The file has one reference. */
-function openInterpreter(fs: FsStruct, task: Task | null, image: ElfImage): ElfImage | null | number {
+function openInterpreter(
+  fs: FsStruct,
+  task: Task | null,
+  image: ElfImage,
+): ElfImage | null | number {
   const path = interpreterPath(image);
   if (path === null || typeof path === 'number') return path;
   const file = openExec(fs, task, path);
@@ -308,4 +312,3 @@ export function doExecve(
   beginNewExec(kernel, task, program);
   return NO_RETURN;
 }
-

@@ -34,7 +34,6 @@ import {
 } from '../uapi/wait.ts';
 import { futexCancel } from './futex.ts';
 import type { Kernel } from './kernel.ts';
-import { linkChild } from './fork.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
 import { NO_RETURN, accountRuntime, sleepInterruptible } from './sched.ts';
 import {
@@ -47,19 +46,14 @@ import {
   sigInfo,
   signalWakeUp,
 } from './signal.ts';
-import { EXIT_DEAD, EXIT_ZOMBIE, type SignalStruct, type Task } from './task.ts';
-
-function unlinkChild(child: SignalStruct): void {
-  const { parent } = child;
-  if (parent === null) return;
-  if (child.siblingPrev === null) parent.firstChild = child.siblingNext;
-  else child.siblingPrev.siblingNext = child.siblingNext;
-  if (child.siblingNext === null) parent.lastChild = child.siblingPrev;
-  else child.siblingNext.siblingPrev = child.siblingPrev;
-  child.siblingPrev = null;
-  child.siblingNext = null;
-  child.parent = null;
-}
+import {
+  EXIT_DEAD,
+  EXIT_ZOMBIE,
+  linkChild,
+  unlinkChild,
+  type SignalStruct,
+  type Task,
+} from './task.ts';
 
 /** The ancestor that adopts orphans of `signal`; null is the host. */
 function findReaper(signal: SignalStruct): SignalStruct | null {
@@ -132,7 +126,8 @@ function releaseProcess(kernel: Kernel, signal: SignalStruct): void {
 
 /** Stops timers of a process whose last thread is gone. */
 function exitTimers(kernel: Kernel, signal: SignalStruct): void {
-  for (const itimer of signal.itimers ?? []) if (itimer !== null) kernel.timers.cancel(itimer.timer);
+  for (const itimer of signal.itimers ?? [])
+    if (itimer !== null) kernel.timers.cancel(itimer.timer);
   for (const timer of signal.posixTimers ?? []) kernel.timers.cancel(timer.timer);
   signal.itimers = null;
   signal.posixTimers = null;

@@ -37,12 +37,11 @@ import {
   CLONE_VFORK,
   CLONE_VM,
 } from '../uapi/sched.ts';
-import { NSIG } from '../uapi/signal.ts';
+import { NSIG, SIGCHLD } from '../uapi/signal.ts';
 import type { Kernel } from './kernel.ts';
-import { mmputTask } from './mm_release.ts';
 import { sleepKillable } from './sched.ts';
 import { flushSignalHandlers } from './signal.ts';
-import { SighandStruct, Task, type SignalStruct, type TaskShared } from './task.ts';
+import { SighandStruct, Task, linkChild, unlinkChild, type TaskShared } from './task.ts';
 
 const CLONE_NAMESPACES =
   CLONE_NEWNS |
@@ -71,16 +70,6 @@ export interface KernelCloneArgs {
   /** CLONE_CLEAR_SIGHAND. */
   readonly clearSighand: boolean;
 }
-
-/** fork(2) as a freestanding program makes it. */
-export const FORK_ARGS: Omit<KernelCloneArgs, 'exitSignal'> = {
-  flags: 0,
-  stack: 0,
-  tls: 0,
-  parentTid: 0,
-  childTid: 0,
-  clearSighand: false,
-};
 
 /** Combinations that cannot be. @returns 0, -EINVAL or -EPERM. @linux copy_process */
 function checkCloneFlags(args: KernelCloneArgs): number {
@@ -141,17 +130,6 @@ function copyThreadRegs(kernel: Kernel, parent: Task, child: Task, args: KernelC
     regs[REGS_X + 2 * REG_TP] = lowHalf(args.tls);
     regs[REGS_X + 2 * REG_TP + 1] = highHalf(args.tls);
   }
-}
-
-/** Links a new process into its parent's children, youngest last. */
-export function linkChild(parent: SignalStruct | null, child: SignalStruct): void {
-  child.parent = parent;
-  if (parent === null) return;
-  child.siblingPrev = parent.lastChild;
-  child.siblingNext = null;
-  if (parent.lastChild === null) parent.firstChild = child;
-  else parent.lastChild.siblingNext = child;
-  parent.lastChild = child;
 }
 
 /** Whether the user may have one more process. Root is not counted. */
@@ -250,8 +228,58 @@ export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): 
   return pid;
 }
 
-/** Undoes copyProcess() for a task that never ran: the host's fork of a process that went away. */
-export function discardTask(kernel: Kernel, task: Task): void {
-  kernel.tasks.delete(task.pid);
-  mmputTask(kernel, task);
+const NO_CLONE_ARGS: KernelCloneArgs = {
+  flags: 0,
+  exitSignal: SIGCHLD,
+  stack: 0,
+  tls: 0,
+  parentTid: 0,
+  childTid: 0,
+  clearSighand: false,
+};
+
+/** One more thread of a process the host has cloned, a copy of `thread`. @returns whether there was a pid for it. */
+function cloneThread(kernel: Kernel, leader: Task, thread: Task): boolean {
+  const pid = kernel.allocPid();
+  if (pid === 0) return false;
+  leader.mm!.users++;
+  leader.sighand.users++;
+  const shared: TaskShared = {
+    mm: leader.mm,
+    files: leader.files.share(),
+    fs: leader.fs.share(),
+    sighand: leader.sighand,
+    signal: leader.signal,
+    cred: thread.cred,
+    comm: thread.comm,
+    exitSignal: -1,
+    limits: leader.signal.limits,
+  };
+  const child = new Task(pid, leader.tgid, kernel.runQueue, undefined, leader, shared);
+  inheritTask(child, thread, NO_CLONE_ARGS);
+  child.clearChildTid = thread.clearChildTid;
+  child.robustList = thread.robustList;
+  child.regs.set(thread.regs);
+  leader.signal.threads.push(child);
+  kernel.tasks.set(pid, child);
+  return true;
+}
+
+/**
+ * A copy of a whole process for the host: all threads, registers and all, as a child of the
+ * host. A system call that sleeps in the original is made again by the copy. The copy is not
+ * running yet, so that its descriptors can be changed. No task may be on the hart.
+ * @returns its leader, -EAGAIN or -ENOMEM.
+ */
+export function cloneForHost(kernel: Kernel, leader: Task): Task | number {
+  const child = copyProcess(kernel, leader, NO_CLONE_ARGS);
+  if (typeof child === 'number') return child;
+  unlinkChild(child.signal);
+  child.regs.set(leader.regs);
+  child.clearChildTid = leader.clearChildTid;
+  child.robustList = leader.robustList;
+  for (const thread of leader.signal.threads) {
+    if (thread !== leader) cloneThread(kernel, child, thread);
+  }
+  return child;
 }

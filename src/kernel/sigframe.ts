@@ -114,7 +114,13 @@ export function sasSsFlags(task: Task, sp: number): number {
  * sigaltstack(2) without the copying.
  * @returns 0, -EPERM while running on the stack, -EINVAL for unknown flags, -ENOMEM when too small.
  */
-export function setAltStack(task: Task, sp: number, flags: number, size: number, at: number): number {
+export function setAltStack(
+  task: Task,
+  sp: number,
+  flags: number,
+  size: number,
+  at: number,
+): number {
   if (onSigStack(task, at)) return -EPERM;
   const mode = flags & ~SS_AUTODISARM;
   if (mode !== 0 && mode !== SS_DISABLE && mode !== SS_ONSTACK) return -EINVAL;

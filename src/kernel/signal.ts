@@ -17,7 +17,7 @@ import {
   SIGKILL,
   SIGRTMIN,
   SI_KERNEL,
-  SI_TKILL,
+  type SI_TKILL,
   SI_USER,
 } from '../uapi/signal.ts';
 import { EAGAIN } from '../uapi/errno.ts';
@@ -289,7 +289,11 @@ export function forceSignal(task: Task, info: SigInfo): void {
 }
 
 /** kill(2)'s siginfo. */
-export function userSigInfo(from: Task, sig: number, code: typeof SI_USER | typeof SI_TKILL): SigInfo {
+export function userSigInfo(
+  from: Task,
+  sig: number,
+  code: typeof SI_USER | typeof SI_TKILL,
+): SigInfo {
   return sigInfo(sig, code, { pid: from.tgid, uid: from.cred.uid });
 }
 

@@ -74,7 +74,9 @@ export function setRlimit(signal: SignalStruct, which: number, soft: number, har
   const limits = signal.limits;
   const next = new Rlimits(limits.soft.with(which, soft), limits.hard.with(which, hard));
   signal.limits = next;
-  for (const thread of signal.threads) if (thread.mm !== null) thread.mm.limits = next;
+  for (const thread of signal.threads) {
+    if (thread.mm !== null) thread.mm.limits = next;
+  }
 }
 
 /** Time a process has spent on the hart, ns; threads that are gone included. */

@@ -9,14 +9,9 @@
 import { newRegs, type Regs } from '../arch/riscv/hart_state.ts';
 import type { FdTable, FsStruct } from '../fs/fs_types.ts';
 import type { WaitQueue, Waiter } from '../lib/wait_queue.ts';
-import { WaitQueue as Queue } from '../lib/wait_queue.ts';
+import type { WaitQueue as Queue } from '../lib/wait_queue.ts';
 import type { MmLimits, MmStruct } from '../mm/mm_types.ts';
-import {
-  RLIMIT_AS,
-  RLIMIT_DATA,
-  RLIMIT_MEMLOCK,
-  RLIMIT_STACK,
-} from '../uapi/resource.ts';
+import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK } from '../uapi/resource.ts';
 import type { Timer } from './time.ts';
 
 /** On the run queue, or on the hart. */
@@ -401,4 +396,28 @@ export interface TaskShared {
 /** Whether `task` is the only live thread of its process. */
 export function threadGroupEmpty(task: Task): boolean {
   return task.signal.threads.length <= 1;
+}
+
+/** Links a new process into its parent's children, youngest last. */
+export function linkChild(parent: SignalStruct | null, child: SignalStruct): void {
+  child.parent = parent;
+  if (parent === null) return;
+  child.siblingPrev = parent.lastChild;
+  child.siblingNext = null;
+  if (parent.lastChild === null) parent.firstChild = child;
+  else parent.lastChild.siblingNext = child;
+  parent.lastChild = child;
+}
+
+/** Takes a process out of its parent's children. */
+export function unlinkChild(child: SignalStruct): void {
+  const { parent } = child;
+  if (parent === null) return;
+  if (child.siblingPrev === null) parent.firstChild = child.siblingNext;
+  else child.siblingPrev.siblingNext = child.siblingNext;
+  if (child.siblingNext === null) parent.lastChild = child.siblingPrev;
+  else child.siblingNext.siblingPrev = child.siblingPrev;
+  child.siblingPrev = null;
+  child.siblingNext = null;
+  child.parent = null;
 }

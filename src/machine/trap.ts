@@ -160,7 +160,10 @@ function exception(kernel: Kernel, task: Task, cause: number): void {
         bug(`trap: unknown cause ${cause} at pc 0x${pc.toString(16)}`);
       }
       // Access faults: outside what an address can be at all.
-      forceSignal(task, sigInfo(SIGSEGV, tval < TASK_SIZE ? SEGV_ACCERR : SEGV_MAPERR, { addr: tval }));
+      forceSignal(
+        task,
+        sigInfo(SIGSEGV, tval < TASK_SIZE ? SEGV_ACCERR : SEGV_MAPERR, { addr: tval }),
+      );
   }
 }
 

@@ -11,43 +11,20 @@ import { doMprotect } from '../mm/mprotect.ts';
 import { doMremap } from '../mm/mremap.ts';
 import { doMsync } from '../mm/msync.ts';
 import { shmemFileSetup } from '../mm/shmem.ts';
-import { EACCES, EBADF, EINVAL, ENODEV } from '../uapi/errno.ts';
-import { O_ACCMODE, O_RDONLY, O_RDWR, O_WRONLY } from '../uapi/fcntl.ts';
-import {
-  MAP_ANONYMOUS,
-  MAP_HUGETLB,
-  MAP_SHARED,
-  MAP_SHARED_VALIDATE,
-  MAP_TYPE,
-  MLOCK_ONFAULT,
-  PROT_WRITE,
-} from '../uapi/mman.ts';
-import type { File } from '../fs/fs_types.ts';
+import { EBADF, EINVAL, ENODEV } from '../uapi/errno.ts';
+import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_SHARED, MAP_TYPE, MLOCK_ONFAULT } from '../uapi/mman.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import type { SyscallArgs } from './args.ts';
-
-/** Whether the file's open mode allows the mapping. @linux mm/mmap.c:do_mmap */
-function checkFileMode(file: File, prot: number, shared: boolean): number {
-  const mode = file.flags & O_ACCMODE;
-  if (mode === O_WRONLY) return -EACCES;
-  if (shared && (prot & PROT_WRITE) !== 0 && mode === O_RDONLY) return -EACCES;
-  if (mode !== O_RDONLY && mode !== O_RDWR) return -EACCES;
-  return file.fOps.mmap === undefined ? -ENODEV : 0;
-}
 
 function mmapFile(task: Task, args: SyscallArgs): number {
   const file = task.files.get(args.int(4));
   if (file === undefined) return -EBADF;
   const offset = args.ulong(5);
   if (offset % PAGE_SIZE !== 0) return -EINVAL;
-  const prot = args.int(2);
-  const flags = args.int(3);
-  const type = flags & MAP_TYPE;
-  const shared = type === MAP_SHARED || type === MAP_SHARED_VALIDATE;
-  const err = checkFileMode(file, prot, shared);
-  if (err !== 0) return err;
-  return doMmap(task.mm!, args.ulong(0), args.ulong(1), prot, flags, file, offset / PAGE_SIZE);
+  if (file.fOps.mmap === undefined) return -ENODEV;
+  const pgoff = offset / PAGE_SIZE;
+  return doMmap(task.mm!, args.ulong(0), args.ulong(1), args.int(2), args.int(3), file, pgoff);
 }
 
 export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {

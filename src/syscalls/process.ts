@@ -17,14 +17,7 @@ import {
 } from '../uapi/sched.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalves } from '../lib/bits.ts';
-import {
-  copyFromUser,
-  copyToUser,
-
-  getUser64,
-  putUser32,
-  strncpyFromUser,
-} from '../mm/uaccess.ts';
+import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
 import {
   E2BIG,
   EACCES,
@@ -32,7 +25,6 @@ import {
   EINVAL,
   ENAMETOOLONG,
   ENOENT,
-
   EPERM,
   ESRCH,
 } from '../uapi/errno.ts';
@@ -300,5 +292,3 @@ export function sysGetRobustList(kernel: Kernel, task: Task, args: SyscallArgs):
   view.setBigUint64(0, 24n, true);
   return copyToUser(task.mm!, args.ulong(2), bytes);
 }
-
-

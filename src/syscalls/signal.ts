@@ -2,15 +2,7 @@
 
 import { fromHalves, highHalf, lowHalf } from '../lib/bits.ts';
 import { copyFromUser, copyToUser } from '../mm/uaccess.ts';
-import {
-  EAGAIN,
-  EFAULT,
-  EINTR,
-  EINVAL,
-  EPERM,
-  ERESTARTNOHAND,
-  ESRCH,
-} from '../uapi/errno.ts';
+import { EAGAIN, EFAULT, EINTR, EINVAL, EPERM, ERESTARTNOHAND, ESRCH } from '../uapi/errno.ts';
 import {
   NSIG,
   SA_KNOWN,

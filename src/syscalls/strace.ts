@@ -22,52 +22,172 @@ const AT_FDCWD = -100;
  * read, o mode in octal, S signal, _ nothing.
  */
 const FORMATS: Readonly<Record<string, string>> = {
-  accept4: 'dxxx', bind: 'dxu', brk: 'x', capget: 'xx', chdir: 's', chroot: 's',
-  clock_getres: 'dx', clock_gettime: 'dx', clock_nanosleep: 'ddxx', clone: 'xxxxx', clone3: 'xu',
-  close: 'd', close_range: 'uux', connect: 'dxu', copy_file_range: 'dxdxux', dup: 'd', dup3: 'ddx',
-  epoll_create1: 'x', epoll_ctl: 'dddx', epoll_pwait: 'dxddx', eventfd2: 'ux', execve: 'sxx',
-  execveat: 'Dsxxx', exit: 'd', exit_group: 'd', faccessat: 'Dsx', faccessat2: 'Dsxx',
-  fadvise64: 'duud', fallocate: 'dxuu', fchdir: 'd', fchmod: 'do', fchmodat: 'Dso', fchown: 'ddd',
-  fchownat: 'Dsddx', fcntl: 'ddx', fdatasync: 'd', flock: 'dx', fstat: 'dx', fstatfs: 'dx',
-  fsync: 'd', ftruncate: 'du', futex: 'xxdxxx', getcwd: 'xu', getdents64: 'dxu', getitimer: 'dx',
-  getpeername: 'dxx', getpgid: 'd', getpriority: 'dd', getrandom: 'xux', getrusage: 'dx',
-  getsid: 'd', getsockname: 'dxx', getsockopt: 'dddxx', ioctl: 'dxx', kill: 'dS', linkat: 'DsDsx',
-  listen: 'dd', lseek: 'ddd', madvise: 'xud', membarrier: 'dxd', mincore: 'xux', mkdirat: 'Dso',
-  mknodat: 'Dsox', mlock: 'xu', mmap: 'xuxxdx', mprotect: 'xux', mremap: 'xuuxx', msync: 'xux',
-  munlock: 'xu', munmap: 'xu', nanosleep: 'xx', newfstatat: 'Dsxx', openat: 'Dsxo',
-  personality: 'x', pidfd_open: 'dx', pipe2: 'xx', ppoll: 'xuxxu', prctl: 'dxxxx', pread64: 'druu',
-  prlimit64: 'ddxx', pselect6: 'dxxxxx', pwrite64: 'dwuu', read: 'dru', readlinkat: 'Dsxu',
-  readv: 'dxd', recvfrom: 'dxuxxx', recvmsg: 'dxx', renameat2: 'DsDsx', riscv_flush_icache: 'xxx',
-  riscv_hwprobe: 'xuuxx', rseq: 'xuxx', rt_sigaction: 'Sxxu', rt_sigpending: 'xu',
-  rt_sigprocmask: 'dxxu', rt_sigqueueinfo: 'dSx', rt_sigreturn: '', rt_sigsuspend: 'xu',
-  rt_sigtimedwait: 'xxxu', sched_getaffinity: 'dux', sched_setaffinity: 'dux', sendfile: 'ddxu',
-  sendmsg: 'dxx', sendto: 'dwuxxu', set_robust_list: 'xu', set_tid_address: 'x', setitimer: 'dxx',
-  setpgid: 'dd', setpriority: 'ddd', setsockopt: 'dddxu', shutdown: 'dd', sigaltstack: 'xx',
-  socket: 'dxd', socketpair: 'dxdx', splice: 'dxdxux', statfs: 'sx', statx: 'Dsxxx',
-  symlinkat: 'sDs', sysinfo: 'x', tgkill: 'ddS', timer_create: 'dxx', timer_settime: 'dxxx',
-  timerfd_create: 'dx', timerfd_settime: 'dxxx', times: 'x', tkill: 'dS', truncate: 'su',
-  umask: 'o', uname: 'x', unlinkat: 'Dsx', utimensat: 'Dsxx', wait4: 'dxxx', waitid: 'ddxxx',
-  write: 'dwu', writev: 'dxd',
+  accept4: 'dxxx',
+  bind: 'dxu',
+  brk: 'x',
+  capget: 'xx',
+  chdir: 's',
+  chroot: 's',
+  clock_getres: 'dx',
+  clock_gettime: 'dx',
+  clock_nanosleep: 'ddxx',
+  clone: 'xxxxx',
+  clone3: 'xu',
+  close: 'd',
+  close_range: 'uux',
+  connect: 'dxu',
+  copy_file_range: 'dxdxux',
+  dup: 'd',
+  dup3: 'ddx',
+  epoll_create1: 'x',
+  epoll_ctl: 'dddx',
+  epoll_pwait: 'dxddx',
+  eventfd2: 'ux',
+  execve: 'sxx',
+  execveat: 'Dsxxx',
+  exit: 'd',
+  exit_group: 'd',
+  faccessat: 'Dsx',
+  faccessat2: 'Dsxx',
+  fadvise64: 'duud',
+  fallocate: 'dxuu',
+  fchdir: 'd',
+  fchmod: 'do',
+  fchmodat: 'Dso',
+  fchown: 'ddd',
+  fchownat: 'Dsddx',
+  fcntl: 'ddx',
+  fdatasync: 'd',
+  flock: 'dx',
+  fstat: 'dx',
+  fstatfs: 'dx',
+  fsync: 'd',
+  ftruncate: 'du',
+  futex: 'xxdxxx',
+  getcwd: 'xu',
+  getdents64: 'dxu',
+  getitimer: 'dx',
+  getpeername: 'dxx',
+  getpgid: 'd',
+  getpriority: 'dd',
+  getrandom: 'xux',
+  getrusage: 'dx',
+  getsid: 'd',
+  getsockname: 'dxx',
+  getsockopt: 'dddxx',
+  ioctl: 'dxx',
+  kill: 'dS',
+  linkat: 'DsDsx',
+  listen: 'dd',
+  lseek: 'ddd',
+  madvise: 'xud',
+  membarrier: 'dxd',
+  mincore: 'xux',
+  mkdirat: 'Dso',
+  mknodat: 'Dsox',
+  mlock: 'xu',
+  mmap: 'xuxxdx',
+  mprotect: 'xux',
+  mremap: 'xuuxx',
+  msync: 'xux',
+  munlock: 'xu',
+  munmap: 'xu',
+  nanosleep: 'xx',
+  newfstatat: 'Dsxx',
+  openat: 'Dsxo',
+  personality: 'x',
+  pidfd_open: 'dx',
+  pipe2: 'xx',
+  ppoll: 'xuxxu',
+  prctl: 'dxxxx',
+  pread64: 'druu',
+  prlimit64: 'ddxx',
+  pselect6: 'dxxxxx',
+  pwrite64: 'dwuu',
+  read: 'dru',
+  readlinkat: 'Dsxu',
+  readv: 'dxd',
+  recvfrom: 'dxuxxx',
+  recvmsg: 'dxx',
+  renameat2: 'DsDsx',
+  riscv_flush_icache: 'xxx',
+  riscv_hwprobe: 'xuuxx',
+  rseq: 'xuxx',
+  rt_sigaction: 'Sxxu',
+  rt_sigpending: 'xu',
+  rt_sigprocmask: 'dxxu',
+  rt_sigqueueinfo: 'dSx',
+  rt_sigreturn: '',
+  rt_sigsuspend: 'xu',
+  rt_sigtimedwait: 'xxxu',
+  sched_getaffinity: 'dux',
+  sched_setaffinity: 'dux',
+  sendfile: 'ddxu',
+  sendmsg: 'dxx',
+  sendto: 'dwuxxu',
+  set_robust_list: 'xu',
+  set_tid_address: 'x',
+  setitimer: 'dxx',
+  setpgid: 'dd',
+  setpriority: 'ddd',
+  setsockopt: 'dddxu',
+  shutdown: 'dd',
+  sigaltstack: 'xx',
+  socket: 'dxd',
+  socketpair: 'dxdx',
+  splice: 'dxdxux',
+  statfs: 'sx',
+  statx: 'Dsxxx',
+  symlinkat: 'sDs',
+  sysinfo: 'x',
+  tgkill: 'ddS',
+  timer_create: 'dxx',
+  timer_settime: 'dxxx',
+  timerfd_create: 'dx',
+  timerfd_settime: 'dxxx',
+  times: 'x',
+  tkill: 'dS',
+  truncate: 'su',
+  umask: 'o',
+  uname: 'x',
+  unlinkat: 'Dsx',
+  utimensat: 'Dsxx',
+  wait4: 'dxxx',
+  waitid: 'ddxxx',
+  write: 'dwu',
+  writev: 'dxd',
 };
 
 /** Calls without arguments. */
 const NO_ARGS = new Set([
-  'getpid', 'gettid', 'getppid', 'getuid', 'geteuid', 'getgid', 'getegid', 'sched_yield', 'setsid',
-  'munlockall', 'sync',
+  'getpid',
+  'gettid',
+  'getppid',
+  'getuid',
+  'geteuid',
+  'getgid',
+  'getegid',
+  'sched_yield',
+  'setsid',
+  'munlockall',
+  'sync',
 ]);
 
 /** Results that are addresses. */
 const HEX_RESULTS = new Set(['brk', 'mmap', 'mremap']);
 
-/** A byte string in quotes, control characters escaped. */
+/** One byte as it stands in a C string. */
+function escapeByte(c: string): string {
+  if (c === '\n') return '\\n';
+  if (c === '\t') return '\\t';
+  if (c === '\r') return '\\r';
+  if (c === '"' || c === '\\') return `\\${c}`;
+  return c < ' ' || c > '~' ? `\\${c.charCodeAt(0).toString(8)}` : c;
+}
+
+/** A byte string in quotes. */
 function quote(text: string, more: boolean): string {
-  const escaped = text.replace(/[\0-\x1f"\\\x7f-\xff]/g, (c) => {
-    if (c === '\n') return '\\n';
-    if (c === '\t') return '\\t';
-    if (c === '\r') return '\\r';
-    if (c === '"' || c === '\\') return `\\${c}`;
-    return `\\${c.charCodeAt(0).toString(8)}`;
-  });
+  const escaped = Array.from(text, escapeByte).join('');
   return `"${escaped}"${more ? '...' : ''}`;
 }
 
@@ -107,11 +227,7 @@ export class Strace {
    * @param names by number; a missing one prints as syscall_N.
    * @param known by number: whether there is a handler.
    */
-  constructor(
-    names: readonly string[],
-    known: readonly boolean[],
-    emit: (line: string) => void,
-  ) {
+  constructor(names: readonly string[], known: readonly boolean[], emit: (line: string) => void) {
     this.names = names;
     this.known = known;
     this.emit = emit;
@@ -127,7 +243,8 @@ export class Strace {
     const format = FORMATS[name] ?? (NO_ARGS.has(name) ? '' : 'xxxxxx');
     this.readAt = -1;
     this.texts = [];
-    for (let n = 0; n < format.length; n++) this.texts.push(this.argument(task, args, n, format[n]!));
+    for (let n = 0; n < format.length; n++)
+      this.texts.push(this.argument(task, args, n, format[n]!));
   }
 
   private argument(task: Task, args: SyscallArgs, n: number, letter: string): string {

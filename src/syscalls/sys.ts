@@ -3,13 +3,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
-import {
-  EFAULT,
-  EINVAL,
-  ENOSYS,
-  EPERM,
-  ESRCH,
-} from '../uapi/errno.ts';
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
   COW_PTE_CLEAR,
   COW_PTE_GET,
@@ -77,7 +71,9 @@ export function sysUname(kernel: Kernel, task: Task, args: SyscallArgs): number 
   const { uts } = kernel;
   const out = Buffer.alloc(6 * UTS_FIELD);
   const fields = [uts.sysname, uts.nodename, uts.release, uts.version, uts.machine, uts.domainname];
-  fields.forEach((text, i) => out.write(text.slice(0, UTS_FIELD - 1), i * UTS_FIELD, 'latin1'));
+  for (const [i, text] of fields.entries()) {
+    out.write(text.slice(0, UTS_FIELD - 1), i * UTS_FIELD, 'latin1');
+  }
   return putBytes(task, args.ulong(0), out);
 }
 

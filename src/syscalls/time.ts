@@ -9,7 +9,16 @@ import {
   ERESTARTNOHAND,
   ERESTART_RESTARTBLOCK,
 } from '../uapi/errno.ts';
-import { SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD_ID, SIGPROF, SIGVTALRM, SI_KERNEL, SI_TIMER } from '../uapi/signal.ts';
+import {
+  SIGALRM,
+  SIGEV_NONE,
+  SIGEV_SIGNAL,
+  SIGEV_THREAD_ID,
+  SIGPROF,
+  SIGVTALRM,
+  SI_KERNEL,
+  SI_TIMER,
+} from '../uapi/signal.ts';
 import {
   CLOCK_BOOTTIME,
   CLOCK_BOOTTIME_ALARM,
@@ -259,14 +268,21 @@ export function readDeadline(
 const ITIMER_SIGNAL = [SIGALRM, SIGVTALRM, SIGPROF] as const;
 
 /** Starts or restarts an interval timer; a periodic one restarts itself without drifting. */
-function armItimer(kernel: Kernel, signal: SignalStruct, which: number, value: number, interval: number): void {
+function armItimer(
+  kernel: Kernel,
+  signal: SignalStruct,
+  which: number,
+  value: number,
+  interval: number,
+): void {
   signal.itimers ??= [null, null, null];
   const old = signal.itimers[which];
   if (old !== null && old !== undefined) kernel.timers.cancel(old.timer);
   signal.itimers[which] = null;
   if (value === 0) return;
   const timer: Timer = new Timer(() => {
-    if (interval > 0) kernel.timers.start(timer, nextPeriod(timer.expires, interval, kernel.clock.now()));
+    if (interval > 0)
+      kernel.timers.start(timer, nextPeriod(timer.expires, interval, kernel.clock.now()));
     sendToGroup(signal, sigInfo(ITIMER_SIGNAL[which]!, SI_KERNEL));
   });
   signal.itimers[which] = { timer, intervalNs: interval };
@@ -285,7 +301,12 @@ function putItimer(kernel: Kernel, task: Task, which: number, addr: number): num
   const itimer = task.signal.itimers?.[which];
   if (itimer !== null && itimer !== undefined && itimer.timer.queued) {
     putNs(view, 0, itimer.intervalNs, NSEC_PER_USEC);
-    putNs(view, 16, Math.max(NSEC_PER_USEC, itimer.timer.expires - kernel.clock.now()), NSEC_PER_USEC);
+    putNs(
+      view,
+      16,
+      Math.max(NSEC_PER_USEC, itimer.timer.expires - kernel.clock.now()),
+      NSEC_PER_USEC,
+    );
   }
   return copyToUser(task.mm!, addr, bytes);
 }
@@ -319,7 +340,12 @@ function firePosixTimer(kernel: Kernel, signal: SignalStruct, timer: PosixTimer)
   }
   if (timer.notify === SIGEV_NONE) return;
   const { id, valueLo, valueHi } = timer;
-  const info = sigInfo(timer.signo, SI_TIMER, { timerId: id, status: timer.overrun, valueLo, valueHi });
+  const info = sigInfo(timer.signo, SI_TIMER, {
+    timerId: id,
+    status: timer.overrun,
+    valueLo,
+    valueHi,
+  });
   const target = timer.tid === 0 ? undefined : kernel.tasks.get(timer.tid);
   if (target !== undefined) sendSignal(target, info, false);
   else sendToGroup(signal, info);
@@ -338,9 +364,11 @@ export function sysTimerCreate(kernel: Kernel, task: Task, args: SyscallArgs): n
   event[3] = SIGEV_SIGNAL;
   event[0] = id;
   const given = args.ulong(1);
-  if (given !== 0 && copyFromUser(task.mm!, new Uint8Array(event.buffer), given) !== 0) return -EFAULT;
+  if (given !== 0 && copyFromUser(task.mm!, new Uint8Array(event.buffer), given) !== 0)
+    return -EFAULT;
   const [valueLo = 0, valueHi = 0, signo = 0, notify = 0, tid = 0] = event;
-  if ((notify & ~SIGEV_THREAD_ID) > 1 || (notify !== SIGEV_NONE && !validSignal(signo))) return -EINVAL;
+  if ((notify & ~SIGEV_THREAD_ID) > 1 || (notify !== SIGEV_NONE && !validSignal(signo)))
+    return -EINVAL;
   const byThread = (notify & SIGEV_THREAD_ID) !== 0;
   if (byThread && kernel.tasks.get(tid)?.tgid !== task.tgid) return -EINVAL;
   const timer: PosixTimer = {
@@ -380,8 +408,15 @@ export function sysTimerSettime(kernel: Kernel, task: Task, args: SyscallArgs): 
   if (interval < 0) return interval;
   const relative = readTimespec(task, addr + TIMESPEC_BYTES);
   if (relative < 0) return relative;
-  const deadline = readDeadline(kernel, task, addr + TIMESPEC_BYTES, absolute, isWallClock(timer.clock));
-  if (args.ulong(3) !== 0 && putPosixTimer(kernel, task, timer, args.ulong(3)) !== 0) return -EFAULT;
+  const deadline = readDeadline(
+    kernel,
+    task,
+    addr + TIMESPEC_BYTES,
+    absolute,
+    isWallClock(timer.clock),
+  );
+  if (args.ulong(3) !== 0 && putPosixTimer(kernel, task, timer, args.ulong(3)) !== 0)
+    return -EFAULT;
   kernel.timers.cancel(timer.timer);
   timer.intervalNs = interval;
   timer.overrun = 0;

@@ -79,7 +79,7 @@ export function signalNumber(name: string | number): number {
   if (typeof name === 'number') return name >= 1 && name <= NSIG ? name : 0;
   const upper = name.toUpperCase();
   const index = NAMES.indexOf(upper.startsWith('SIG') ? upper : `SIG${upper}`);
-  return index > 0 ? index : 0;
+  return Math.max(0, index);
 }
 
 export const SA_NOCLDSTOP = 0x1;

@@ -1,0 +1,12 @@
+/** cowshed: a user-space Linux kernel and RISC-V machine whose fork() shares page tables. */
+
+export { CowshedError } from './machine/errors.ts';
+export {
+  Machine,
+  type HostMount,
+  type MachineOptions,
+  type MachineStats,
+  type RootSpec,
+  type SpawnOptions,
+} from './machine/machine.ts';
+export type { ExitStatus, Process, ProcessMemory, StdioOptions } from './machine/process.ts';

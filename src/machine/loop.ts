@@ -1,0 +1,96 @@
+/**
+ * The machine's turn on the host's one thread: it runs tasks for a few milliseconds, then
+ * lets the event loop deliver input, signals and timers. When every task sleeps it waits for
+ * the nearest timer or for something that makes a task runnable; it never spins for long.
+ */
+
+import { accountRuntime, switchTo } from '../kernel/sched.ts';
+import { TASK_RUNNING } from '../kernel/task.ts';
+import { NSEC_PER_MSEC } from '../kernel/time.ts';
+import { runSlice, type TrapContext } from './trap.ts';
+
+/** Longest time without a turn of the host's event loop, ns. */
+const HOST_TURN = 10 * NSEC_PER_MSEC;
+/** setTimeout() counts whole milliseconds: nearer timers are waited for by turns of the event loop. */
+const TIMER_RESOLUTION = NSEC_PER_MSEC;
+/** Longest setTimeout(); later timers are looked at again then. */
+const MAX_TIMEOUT_MS = 0x7fff_ffff;
+
+export class MachineLoop {
+  private readonly context: TrapContext;
+  /** Called with what ended the machine: a KernelBug, or an error of the embedder's callbacks. */
+  private readonly onFailure: (error: unknown) => void;
+  private running = false;
+  private stopped = false;
+  private immediate: NodeJS.Immediate | null = null;
+  private timeout: NodeJS.Timeout | null = null;
+
+  constructor(context: TrapContext, onFailure: (error: unknown) => void) {
+    this.context = context;
+    this.onFailure = onFailure;
+    context.kernel.runQueue.onReady = () => this.kick();
+  }
+
+  /** Makes sure that a turn comes soon. */
+  kick(): void {
+    if (this.running || this.stopped || this.immediate !== null) return;
+    this.immediate = setImmediate(() => this.turn());
+  }
+
+  /** Nothing of the machine runs any more. */
+  stop(): void {
+    this.stopped = true;
+    if (this.immediate !== null) clearImmediate(this.immediate);
+    if (this.timeout !== null) clearTimeout(this.timeout);
+    this.immediate = null;
+    this.timeout = null;
+  }
+
+  private turn(): void {
+    this.immediate = null;
+    if (this.timeout !== null) clearTimeout(this.timeout);
+    this.timeout = null;
+    this.running = true;
+    try {
+      this.runTasks();
+    } catch (error) {
+      this.stop();
+      this.onFailure(error);
+    } finally {
+      this.running = false;
+    }
+    this.arrangeNextTurn();
+  }
+
+  /** Runs tasks until none can run or the host must have its turn. @hot */
+  private runTasks(): void {
+    const { kernel } = this.context;
+    const { runQueue, timers } = kernel;
+    const end = kernel.clock.now() + HOST_TURN;
+    kernel.sliceStart = end - HOST_TURN;
+    for (;;) {
+      const now = accountRuntime(kernel);
+      if (timers.nearest <= now) timers.run(now);
+      if (now >= end || this.stopped) return;
+      const task = runQueue.dequeue();
+      if (task === null) return;
+      switchTo(kernel, task);
+      runSlice(this.context, task);
+      if (task.state === TASK_RUNNING) runQueue.enqueue(task);
+    }
+  }
+
+  private arrangeNextTurn(): void {
+    if (this.stopped) return;
+    const { kernel } = this.context;
+    const { nearest } = kernel.timers;
+    const wait = nearest - kernel.clock.now();
+    if (!kernel.runQueue.empty || wait < TIMER_RESOLUTION) {
+      this.kick();
+      return;
+    }
+    if (nearest === Number.POSITIVE_INFINITY) return;
+    const ms = Math.min(Math.floor(wait / NSEC_PER_MSEC), MAX_TIMEOUT_MS);
+    this.timeout = setTimeout(() => this.turn(), ms);
+  }
+}
