@@ -6,13 +6,33 @@
 
 import { expand } from './compressed.ts';
 import { fpInstruction } from './fp_instruction.ts';
+import {
+  bits,
+  divide,
+  immB,
+  immI,
+  immJ,
+  immS,
+  immU,
+  isAtomic,
+  LR,
+  modify,
+  multiplyDivide,
+  operate64,
+  remainder,
+  s64,
+  SC,
+  u64,
+  word,
+} from './integer.ts';
 
 /** Why step() did not complete an instruction; pc still points at it. */
 export type Trap =
   | { cause: 'ecall' }
   | { cause: 'ebreak' }
   | { cause: 'illegal'; word: number }
-  | { cause: 'load' | 'store' | 'fetch' | 'misaligned'; address: bigint };
+  | { cause: 'load' | 'store' | 'fetch'; address: bigint }
+  | { cause: 'load misaligned' | 'store misaligned'; address: bigint };
 
 class Trapped extends Error {
   readonly trap: Trap;
@@ -33,44 +53,6 @@ const FCSR = 0x003;
 const CYCLE = 0xc00;
 const TIME = 0xc01;
 const INSTRET = 0xc02;
-
-function u64(value: bigint): bigint {
-  return BigInt.asUintN(64, value);
-}
-
-function s64(value: bigint): bigint {
-  return BigInt.asIntN(64, value);
-}
-
-/** The low 32 bits, sign-extended: what the W instructions write. */
-function word(value: bigint): bigint {
-  return BigInt.asIntN(32, value);
-}
-
-function bits(value: number, from: number, count: number): number {
-  return (value >>> from) & ((1 << count) - 1);
-}
-
-function immI(w: number): number {
-  return w >> 20;
-}
-
-function immS(w: number): number {
-  return ((w >> 25) << 5) | bits(w, 7, 5);
-}
-
-function immB(w: number): number {
-  return ((w >> 31) << 12) | (bits(w, 7, 1) << 11) | (bits(w, 25, 6) << 5) | (bits(w, 8, 4) << 1);
-}
-
-function immU(w: number): bigint {
-  return BigInt(w & ~0xfff);
-}
-
-function immJ(w: number): number {
-  const low = (bits(w, 20, 1) << 11) | (bits(w, 21, 10) << 1);
-  return ((w >> 31) << 20) | (bits(w, 12, 8) << 12) | low;
-}
 
 export class Rv64 {
   /** x0..x31 as unsigned 64-bit values; writes wrap. x[0] is forced to 0 after every step. */
@@ -122,16 +104,19 @@ export class Rv64 {
   }
 
   private offset(address: bigint, size: number, cause: 'load' | 'store' | 'fetch'): number {
-    const offset = u64(address) - this.base;
-    if (offset < 0n || offset + BigInt(size) > BigInt(this.memory.byteLength)) {
-      throw new Trapped({ cause, address: u64(address) });
+    // The first byte that is not there, as the address of a fault is that of the failing part.
+    for (let n = 0; n < size; n++) {
+      const offset = u64(address + BigInt(n)) - this.base;
+      if (offset < 0n || offset >= BigInt(this.memory.byteLength)) {
+        throw new Trapped({ cause, address: u64(address + BigInt(n)) });
+      }
     }
-    return Number(offset);
+    return Number(u64(address) - this.base);
   }
 
   /** Loads 2^log2 bytes, zero-extended. */
-  private load(address: bigint, log2: number): bigint {
-    const at = this.offset(address, 1 << log2, 'load');
+  private load(address: bigint, log2: number, cause: 'load' | 'store' = 'load'): bigint {
+    const at = this.offset(address, 1 << log2, cause);
     const { memory } = this;
     if (log2 === 0) return BigInt(memory.getUint8(at));
     if (log2 === 1) return BigInt(memory.getUint16(at, true));
@@ -392,45 +377,30 @@ export class Rv64 {
   }
 
   private atomic(w: number, funct3: number, rd: number, address: bigint, b: bigint): void {
-    if (funct3 !== 2 && funct3 !== 3) this.illegal(w);
-    const width = funct3 === 2 ? 32 : 64;
-    if (address % BigInt(width / 8) !== 0n) throw new Trapped({ cause: 'misaligned', address });
     const operation = bits(w, 27, 5);
-    if (operation === 2) {
-      if (bits(w, 20, 5) !== 0) this.illegal(w);
+    const reserved = operation === LR && bits(w, 20, 5) !== 0;
+    if ((funct3 !== 2 && funct3 !== 3) || reserved || !isAtomic(operation)) this.illegal(w);
+    const width = funct3 === 2 ? 32 : 64;
+    if (address % BigInt(width / 8) !== 0n) {
+      const cause = operation === LR ? 'load misaligned' : 'store misaligned';
+      throw new Trapped({ cause, address });
+    }
+    if (operation === LR) {
       this.x[rd] = BigInt.asIntN(width, this.load(address, funct3));
       this.reservation = address;
-      return;
-    }
-    if (operation === 3) {
+    } else if (operation === SC) {
+      // The manual leaves open whether an SC that fails anyway may trap: here it does.
+      this.offset(address, width / 8, 'store');
       const holds = this.reservation === address;
       this.reservation = null;
       if (holds) this.store(address, funct3, b);
       this.x[rd] = holds ? 0n : 1n;
-      return;
+    } else {
+      // An AMO that may not load fails as a store (Privileged, table "scause").
+      const old = BigInt.asIntN(width, this.load(address, funct3, 'store'));
+      this.store(address, funct3, modify(operation, width, old, BigInt.asIntN(width, b)));
+      this.x[rd] = old;
     }
-    const old = BigInt.asIntN(width, this.load(address, funct3));
-    this.store(address, funct3, this.modify(w, operation, width, old, BigInt.asIntN(width, b)));
-    this.x[rd] = old;
-  }
-
-  /** The value that an AMO stores; both operands sign-extended. */
-  private modify(w: number, operation: number, width: number, a: bigint, b: bigint): bigint {
-    const less = BigInt.asUintN(width, a) < BigInt.asUintN(width, b);
-    const results: Record<number, bigint> = {
-      0: a + b,
-      1: b,
-      4: a ^ b,
-      8: a | b,
-      12: a & b,
-      16: a < b ? a : b,
-      20: a > b ? a : b,
-      24: less ? a : b,
-      28: less ? b : a,
-    };
-    const result = results[operation];
-    if (result === undefined) this.illegal(w);
-    return BigInt.asUintN(width, result);
   }
 
   private loadFloat(w: number, funct3: number, rd: number, address: bigint): void {
@@ -521,58 +491,6 @@ function injectSign(a: bigint, b: bigint, funct3: number, signAt: bigint): bigin
   const sign = 1n << signAt;
   const from = funct3 === 0 ? b : funct3 === 1 ? ~b : a ^ b;
   return (a & (sign - 1n)) | (from & sign);
-}
-
-function operate64(funct3: number, other: boolean, a: bigint, b: bigint): bigint {
-  const shamt = b & 63n;
-  switch (funct3) {
-    case 0:
-      return other ? a - b : a + b;
-    case 1:
-      return a << shamt;
-    case 2:
-      return s64(a) < s64(b) ? 1n : 0n;
-    case 3:
-      return a < b ? 1n : 0n;
-    case 4:
-      return a ^ b;
-    case 5:
-      return other ? s64(a) >> shamt : a >> shamt;
-    case 6:
-      return a | b;
-    default:
-      return a & b;
-  }
-}
-
-function multiplyDivide(funct3: number, a: bigint, b: bigint): bigint {
-  switch (funct3) {
-    case 0:
-      return a * b;
-    case 1:
-      return (s64(a) * s64(b)) >> 64n;
-    case 2:
-      return (s64(a) * b) >> 64n;
-    case 3:
-      return (a * b) >> 64n;
-    case 4:
-      return divide(s64(a), s64(b));
-    case 5:
-      return b === 0n ? -1n : a / b;
-    case 6:
-      return remainder(s64(a), s64(b));
-    default:
-      return b === 0n ? a : a % b;
-  }
-}
-
-/** Signed division; the overflowing case needs nothing special, as the write wraps. */
-function divide(a: bigint, b: bigint): bigint {
-  return b === 0n ? -1n : a / b;
-}
-
-function remainder(a: bigint, b: bigint): bigint {
-  return b === 0n ? a : a % b;
 }
 
 /** The mnemonic that OP-FP's funct5, rm field and rs2 field select, or null. */
