@@ -3,6 +3,7 @@
  * one, or the host's own apt configuration does (which is also what works behind a company proxy).
  */
 
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fieldWords, parseStanzas } from './deb822.ts';
@@ -21,6 +22,8 @@ export interface AptSource {
 export interface MirrorChoice {
   readonly mirrors: readonly string[];
   readonly keyrings: readonly string[];
+  /** Whether they come from apt, so that its proxies are the right ones. */
+  readonly fromApt: boolean;
 }
 
 /** Parses a deb822 `.sources` file; disabled sources and sources of source packages are left out. */
@@ -81,6 +84,40 @@ export function readAptSources(aptDir = '/etc/apt'): AptSource[] {
   return found;
 }
 
+/** Variables that apt-config is asked to print, and the option that each holds. */
+const PROXY_OPTIONS = [
+  'http_proxy',
+  'Acquire::http::Proxy',
+  'https_proxy',
+  'Acquire::https::Proxy',
+];
+
+/** Parses `http_proxy='http://proxy:3128'` lines; DIRECT means none. */
+export function parseAptProxies(text: string): Record<string, string> {
+  const proxies: Record<string, string> = {};
+  for (const [, name = '', value = ''] of text.matchAll(/^(https?_proxy)='([^']*)'$/gm)) {
+    if (value !== '' && value !== 'DIRECT') proxies[name] = value;
+  }
+  return proxies;
+}
+
+/**
+ * The proxies that apt on this host uses, as environment variables; none where there is no apt.
+ * A mirror that only apt knows how to reach is no use without them.
+ */
+export function readAptProxies(): Record<string, string> {
+  try {
+    const text = execFileSync('apt-config', ['shell', ...PROXY_OPTIONS], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 5000,
+    });
+    return parseAptProxies(text);
+  } catch {
+    return {};
+  }
+}
+
 function withoutSlash(uri: string): string {
   return uri.replace(/\/+$/, '');
 }
@@ -113,7 +150,7 @@ export function chooseMirrors(
         `Cannot use mirror "${named}": it is not an http:// or https:// URL`,
       );
     }
-    return { mirrors: [withoutSlash(named)], keyrings: [] };
+    return { mirrors: [withoutSlash(named)], keyrings: [], fromApt: false };
   }
   const usable = sources().filter(mayBeDebianArchive);
   // The archive is at /debian on every official mirror.
@@ -125,5 +162,9 @@ export function chooseMirrors(
       'Cannot choose a Debian mirror: this host has no apt sources; name one with --mirror URL or COWSHED_DEBIAN_MIRROR',
     );
   }
-  return { mirrors, keyrings: [...new Set(usable.flatMap((source) => source.keyrings))] };
+  return {
+    mirrors,
+    keyrings: [...new Set(usable.flatMap((source) => source.keyrings))],
+    fromApt: true,
+  };
 }

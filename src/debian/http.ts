@@ -19,7 +19,8 @@ const FIRST_PAUSE_MS = 400;
 
 /** Connections and settings of one pull; closed by closeHttpClient(). */
 export interface HttpClient {
-  readonly env: NodeJS.ProcessEnv;
+  /** Where proxies are named. */
+  env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal | undefined;
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;

@@ -4,7 +4,8 @@
  */
 
 import { dirname, join, resolve } from 'node:path';
-import { chooseMirrors } from './apt_sources.ts';
+import type { MirrorChoice } from './apt_sources.ts';
+import { chooseMirrors, readAptProxies } from './apt_sources.ts';
 import { cachePath, download, isCached } from './cache.ts';
 import { unpackDeb } from './deb.ts';
 import { DebianError, throwIfAborted } from './error.ts';
@@ -87,6 +88,14 @@ interface Pull {
   downloadedBytes: number;
 }
 
+/** Chooses mirrors, and has the client use apt's proxies for those that apt named. */
+function prepareMirrors(pull: Pull): MirrorChoice {
+  const { options, client } = pull;
+  const choice = chooseMirrors(options.mirror, options.env);
+  if (choice.fromApt) client.env = { ...readAptProxies(), ...options.env };
+  return choice;
+}
+
 /** Names the packages of the new lock that are not as in the old one. */
 function describeChanges(old: Lock | null, packages: readonly LockedPackage[]): string {
   const before = new Map(old?.packages.map(({ name, version }) => [name, version]));
@@ -101,7 +110,7 @@ function describeChanges(old: Lock | null, packages: readonly LockedPackage[]): 
 /** Resolves all requested packages from a fresh index. */
 async function resolveFresh(pull: Pull): Promise<Lock> {
   const { options, client, suite, requested } = pull;
-  const { mirrors, keyrings } = chooseMirrors(options.mirror, options.env);
+  const { mirrors, keyrings } = prepareMirrors(pull);
   const allowUnsigned = options.allowUnsigned === true;
   const keys = allowUnsigned ? null : await readKeyrings(findKeyrings(options.keyring, keyrings));
   if (allowUnsigned)
@@ -163,7 +172,7 @@ async function fetchPackages(
   const missing: LockedPackage[] = [];
   for (const file of packages) if (!(await isCached(options.cacheDir, file))) missing.push(file);
   if (missing.length === 0) return [];
-  const { mirrors } = chooseMirrors(options.mirror, options.env);
+  const { mirrors } = prepareMirrors(pull);
   const total = missing.reduce((sum, { size }) => sum + size, 0);
   const vanished: LockedPackage[] = [];
   const queue = [...missing];

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { AptSource } from '../../../src/debian/apt_sources.ts';
 import {
   chooseMirrors,
+  parseAptProxies,
   parseDeb822Sources,
   parseListSources,
 } from '../../../src/debian/apt_sources.ts';
@@ -62,6 +63,15 @@ deb-src http://source.example/debian trixie main
   });
 });
 
+describe('parseAptProxies()', () => {
+  it('reads what apt-config prints, and takes DIRECT for none', () => {
+    assert.deepEqual(parseAptProxies("http_proxy='http://p:3128'\nhttps_proxy='DIRECT'\n"), {
+      http_proxy: 'http://p:3128',
+    });
+    assert.deepEqual(parseAptProxies(''), {});
+  });
+});
+
 describe('chooseMirrors()', () => {
   const source = (uri: string, suites = ['trixie'], components = ['main']): AptSource => ({
     uri,
@@ -80,6 +90,7 @@ describe('chooseMirrors()', () => {
     assert.deepEqual(chooseMirrors(undefined, {}, sources), {
       mirrors: ['http://apt.example/debian'],
       keyrings: ['/k'],
+      fromApt: true,
     });
   });
 
