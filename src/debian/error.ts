@@ -28,6 +28,11 @@ export class DebianError extends Error {
   }
 }
 
+/** Anything that was thrown, as an Error. */
+export function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
 /** The text of anything that was thrown, on one line. */
 export function errorText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);

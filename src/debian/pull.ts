@@ -8,7 +8,7 @@ import type { MirrorChoice } from './apt_sources.ts';
 import { chooseMirrors, readAptProxies } from './apt_sources.ts';
 import { cachePath, download, isCached } from './cache.ts';
 import { unpackDeb } from './deb.ts';
-import { DebianError, throwIfAborted } from './error.ts';
+import { asError, DebianError, throwIfAborted } from './error.ts';
 import type { HttpClient } from './http.ts';
 import { closeHttpClient, createHttpClient } from './http.ts';
 import { fetchIndex } from './index_fetch.ts';
@@ -118,21 +118,21 @@ async function resolveFresh(pull: Pull): Promise<Lock> {
   const { report, cacheDir } = options;
   const allowExpired = options.allowExpired === true;
   const skewPauseMs = options.skewPauseMs ?? SKEW_PAUSE_MS;
-  let failure: unknown;
+  let failure: Error | undefined;
   for (const mirror of mirrors) {
     try {
       const source = { client, mirror, keys, allowExpired, cacheDir, report, skewPauseMs };
       const { release, index } = await fetchIndex(source, suite);
       return makeLock(suite, releaseText(release), requested, resolvePackages(index, requested));
     } catch (error) {
-      failure ??= error;
+      failure ??= asError(error);
       const passing =
         error instanceof DebianError &&
         ['NETWORK', 'SKEW', 'EXPIRED', 'NOT_FOUND', 'BAD_SIGNATURE'].includes(error.code);
       if (!passing) throw error;
     }
   }
-  throw failure;
+  throw failure ?? new DebianError('NO_MIRROR', 'Cannot pull: there is no mirror to try');
 }
 
 /** Fetches one package. @returns false when no mirror has it. */
@@ -142,7 +142,7 @@ async function fetchPackage(
   file: LockedPackage,
 ): Promise<boolean> {
   const { client, options } = pull;
-  let failure: unknown;
+  let failure: Error | undefined;
   for (const mirror of mirrors) {
     try {
       const address = `${mirror}/${encodeURI(file.filename)}`;
@@ -151,7 +151,7 @@ async function fetchPackage(
       );
       if (path !== null) return true;
     } catch (error) {
-      failure ??= error;
+      failure ??= asError(error);
       throwIfAborted(options.signal);
     }
   }
