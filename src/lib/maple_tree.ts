@@ -154,7 +154,8 @@ export class MapleTree<T extends Range> {
     const chunk = this.chunks[this.chunks.length - 1];
     if (chunk === undefined || chunk.items.length === CHUNK_MAX) this.chunks.push(new Chunk([t]));
     else {
-      if (chunk.items[chunk.items.length - 1]!.end > t.start) bug('maple tree: append out of order');
+      if (chunk.items[chunk.items.length - 1]!.end > t.start)
+        bug('maple tree: append out of order');
       chunk.items.push(t);
       chunk.maxGap = UNKNOWN;
     }

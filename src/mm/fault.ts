@@ -5,8 +5,8 @@
  */
 
 import { TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
+import { expandStack } from './expand_stack.ts';
 import { handleMmFault } from './memory.ts';
-import { expandStack } from './mmap.ts';
 import type { MmStruct } from './mm_types.ts';
 import {
   FAULT_FLAG_EXEC,

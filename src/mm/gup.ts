@@ -24,12 +24,7 @@ export function populateVmaPageRange(vma: Vma, start: Vaddr, end: Vaddr): number
  * @returns 0 or the first error.
  * @linux mm/gup.c:__mm_populate
  */
-export function mmPopulate(
-  mm: MmStruct,
-  start: Vaddr,
-  end: Vaddr,
-  ignoreErrors: boolean,
-): number {
+export function mmPopulate(mm: MmStruct, start: Vaddr, end: Vaddr, ignoreErrors: boolean): number {
   for (let addr = start; addr < end; ) {
     const vma = mm.vmas.find(addr);
     if (vma === undefined || vma.start >= end) break;

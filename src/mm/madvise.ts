@@ -111,7 +111,8 @@ function adviceFlags(vma: Vma, advice: number): number {
 
 /** @linux mm/madvise.c:madvise_update_vma */
 function updateVma(vma: Vma, start: Vaddr, end: Vaddr, flags: number): number {
-  if (flags < 0 || flags === vma.flags) return flags < 0 ? flags : 0;
+  if (flags < 0) return flags;
+  if (flags === vma.flags) return 0;
   // Too many VMAs is -EAGAIN here.
   return vmaModify(vma, start, end, flags, vma.anonName) === null ? -EAGAIN : 0;
 }

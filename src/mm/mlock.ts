@@ -39,7 +39,11 @@ function applyVmaLockFlags(mm: MmStruct, start: Vaddr, end: Vaddr, lockFlags: nu
 /** Pages of [start, end) that are locked already. @linux mm/mlock.c:count_mm_mlocked_page_nr */
 function countMlockedPages(mm: MmStruct, start: Vaddr, end: Vaddr): number {
   let pages = 0;
-  for (let vma = mm.vmas.find(start); vma !== undefined && vma.start < end; vma = mm.vmas.next(vma)) {
+  for (
+    let vma = mm.vmas.find(start);
+    vma !== undefined && vma.start < end;
+    vma = mm.vmas.next(vma)
+  ) {
     if ((vma.flags & VM_LOCKED) === 0) continue;
     pages += (Math.min(vma.end, end) - Math.max(vma.start, start)) / PAGE_SIZE;
   }

@@ -1,5 +1,5 @@
 /**
- * mmap and munmap, and stacks that grow.
+ * mmap and munmap.
  *
  * Order of work in every call that unmaps: whatever can fail (making page tables private,
  * limits) comes before the first VMA changes, so -ENOMEM leaves the address space as it was.
@@ -40,7 +40,6 @@ import {
   MAP_UNINITIALIZED,
   PROT_WRITE,
 } from '../uapi/mman.ts';
-import { anonVmaPrepare } from './anon_vma.ts';
 import { genericFileMmap } from './filemap.ts';
 import { mmPopulate } from './gup.ts';
 import {
@@ -72,7 +71,7 @@ import {
   VM_SHARED,
   VM_WIPEONFORK,
 } from './vma.ts';
-import { vmaInsert, vmaRemove, vmaSetRange } from './vma_link.ts';
+import { vmaInsert, vmaRemove } from './vma_link.ts';
 import { splitVma, vmaMergeNewRange } from './vma_merge.ts';
 import { freePgtables, zapPrepare, zapRange } from './zap.ts';
 
@@ -360,38 +359,4 @@ export function doMunmap(mm: MmStruct, addr: Vaddr, len: number): number {
   if (addr % PAGE_SIZE !== 0 || addr > TASK_SIZE || len > TASK_SIZE - addr) return -EINVAL;
   const bytes = pageAlignUp(len);
   return bytes === 0 ? -EINVAL : unmapRange(mm, addr, addr + bytes, false);
-}
-
-/** Limits on a stack of `size` bytes that grows by `pages`. @linux mm/mmap.c:acct_stack_growth */
-function acctStackGrowth(vma: Vma, size: number, pages: number): number {
-  const { mm } = vma;
-  if (!mayExpandVm(mm, vma.flags, pages)) return -ENOMEM;
-  if (size > mm.limits.stack) return -ENOMEM;
-  if (!mlockFutureOk(mm, vma.flags, pages * PAGE_SIZE)) return -ENOMEM;
-  return vmEnoughMemory(mm, pages) ? 0 : -ENOMEM;
-}
-
-/**
- * Grows a VM_GROWSDOWN VMA so that it holds `addr`, which lies below it.
- * @returns 0, -ENOMEM (limits, or too close to the mapping below), or -EPERM below mmap_min_addr.
- * @linux mm/vma.c:expand_downwards
- */
-export function expandStack(vma: Vma, addr: Vaddr): number {
-  if ((vma.flags & VM_GROWSDOWN) === 0) return -ENOMEM;
-  const start = pageAlignDown(addr);
-  if (start < MMAP_MIN_ADDR) return -EPERM;
-  const prev = vma.mm.vmas.prev(vma);
-  if (prev !== undefined && (prev.flags & VM_GROWSDOWN) === 0) {
-    const accessible = (prev.flags & VM_ACCESS_FLAGS) !== 0;
-    if (accessible && start - prev.end < STACK_GUARD_GAP) return -ENOMEM;
-  }
-  const pages = (vma.start - start) / PAGE_SIZE;
-  if (pages <= 0) return 0;
-  if (pages > vma.pgoff) return -ENOMEM;
-  if (anonVmaPrepare(vma) !== 0) return -ENOMEM;
-  const err = acctStackGrowth(vma, vma.end - start, pages);
-  if (err !== 0) return err;
-  vmaSetRange(vma, start, vma.end);
-  if ((vma.flags & VM_LOCKED) !== 0) mmPopulate(vma.mm, start, start + pages * PAGE_SIZE, true);
-  return 0;
 }

@@ -33,8 +33,8 @@ import {
   vmaIsAnonymous,
   vmaPages,
 } from './vma.ts';
-import { vmaInsert, vmaSetFlags } from './vma_link.ts';
-import { settleAnonVma, vmaMergeNewRange } from './vma_merge.ts';
+import { vmaInsert } from './vma_link.ts';
+import { settleAnonVma, vmaMergeNewRange, vmaModify } from './vma_merge.ts';
 import { freePgtables, zapPrepare } from './zap.ts';
 
 /** One call: sizes are page-aligned. */
@@ -98,15 +98,17 @@ function copyVma(r: Remap, vma: Vma, newAddr: Vaddr): void {
 }
 
 /**
- * The kernel's part of MREMAP_DONTUNMAP on the old range, now empty: it is not locked any more.
+ * MREMAP_DONTUNMAP leaves the old range mapped, empty and not locked any more.
  * @linux mm/mremap.c:dontunmap_complete
  */
-function leaveOldVma(r: Remap): void {
+function leaveOldRange(r: Remap): void {
   const { mm, addr, oldLen } = r;
-  const old = mm.vmas.find(addr);
-  if (old === undefined) return;
-  vmaSetFlags(old, old.flags & ~(VM_LOCKED | VM_LOCKONFAULT));
-  if (old.start === addr && old.end === addr + oldLen) unlinkAnonVmas(old);
+  const end = addr + oldLen;
+  const vma = mm.vmas.find(addr);
+  if (vma === undefined) return;
+  const old = vmaModify(vma, addr, end, vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), vma.anonName);
+  // Nothing of it is anywhere any more: a fresh start merges best.
+  if (old !== null && old.start === addr && old.end === end) unlinkAnonVmas(old);
 }
 
 /**
@@ -130,7 +132,7 @@ function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
   copyVma(r, source, newAddr);
   movePageTables(mm, addr, newAddr, oldLen);
   freePgtables(mm, newAddr, newAddr + newLen);
-  if (dontUnmap) leaveOldVma(r);
+  if (dontUnmap) leaveOldRange(r);
   else if (oldLen !== 0) doMunmap(mm, addr, oldLen);
   if (locked) mmPopulate(mm, newAddr + oldLen, newAddr + newLen, true);
   return newAddr;
@@ -148,7 +150,8 @@ function rangesOverlap(r: Remap): boolean {
 function mremapTo(r: Remap): number {
   const { mm, addr, newLen, newAddr, flags } = r;
   const fixed = (flags & MREMAP_FIXED) !== 0;
-  if (newAddr % PAGE_SIZE !== 0 || newLen > TASK_SIZE || newAddr > TASK_SIZE - newLen) return -EINVAL;
+  if (newAddr % PAGE_SIZE !== 0 || newLen > TASK_SIZE || newAddr > TASK_SIZE - newLen)
+    return -EINVAL;
   if (rangesOverlap(r)) return -EINVAL;
   if (mm.vmas.size + 2 >= MAX_MAP_COUNT - MAP_COUNT_RESERVE) return -ENOMEM;
   const tail = r.oldLen - newLen;

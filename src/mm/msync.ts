@@ -14,7 +14,8 @@ import { VM_LOCKED } from './vma.ts';
  * @returns 0; -EINVAL; -EBUSY (MS_INVALIDATE of locked memory); -ENOMEM (something is not mapped).
  */
 export function doMsync(mm: MmStruct, start: Vaddr, len: number, flags: number): number {
-  if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || start % PAGE_SIZE !== 0) return -EINVAL;
+  if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) !== 0 || start % PAGE_SIZE !== 0)
+    return -EINVAL;
   if ((flags & MS_ASYNC) !== 0 && (flags & MS_SYNC) !== 0) return -EINVAL;
   if (len > TASK_SIZE || start > TASK_SIZE) return -ENOMEM;
   const end = start + pageAlignUp(len);

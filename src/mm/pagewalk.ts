@@ -28,12 +28,7 @@ import { NO_PTEP, pmdPtrOf } from './pgtable.ts';
 export type PmdVisitor = (pmdp: PtePtr, addr: Vaddr, next: Vaddr) => number;
 
 /** Calls `visit` for every leaf table within [start, end), in order. @returns what it returned, if not 0. */
-export function walkLeafTables(
-  mm: MmStruct,
-  start: Vaddr,
-  end: Vaddr,
-  visit: PmdVisitor,
-): number {
+export function walkLeafTables(mm: MmStruct, start: Vaddr, end: Vaddr, visit: PmdVisitor): number {
   const { u32 } = mm.pgdat.ram;
   for (let addr = start; addr < end; ) {
     const pmdp = pmdPtrOf(mm, addr);

@@ -143,7 +143,11 @@ export function vmaMergeNewRange(
   if (joined === undefined) return null;
   if (from !== null && from !== joined) takeAnonVma(joined, from);
   if (prev === undefined || next === undefined) {
-    vmaSetRange(joined, prev === undefined ? start : joined.start, next === undefined ? end : joined.end);
+    vmaSetRange(
+      joined,
+      prev === undefined ? start : joined.start,
+      next === undefined ? end : joined.end,
+    );
     return joined;
   }
   if (!anonVmasAgree(prev, next)) {

@@ -41,10 +41,38 @@ function checkSame(tree: MapleTree<Range>, model: Model): void {
 }
 
 const step = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ op: fc.constant('insert' as const), at: fc.nat(SPACE), n: fc.integer({ min: 1, max: 20 }) }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constant('remove' as const), at: fc.nat(SPACE), n: fc.constant(0) }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('cut' as const), at: fc.nat(SPACE), n: fc.integer({ min: 1, max: 9 }) }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constant('gap' as const), at: fc.nat(SPACE), n: fc.integer({ min: 1, max: 40 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      op: fc.constant('insert' as const),
+      at: fc.nat(SPACE),
+      n: fc.integer({ min: 1, max: 20 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constant('remove' as const),
+      at: fc.nat(SPACE),
+      n: fc.constant(0),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant('cut' as const),
+      at: fc.nat(SPACE),
+      n: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant('gap' as const),
+      at: fc.nat(SPACE),
+      n: fc.integer({ min: 1, max: 40 }),
+    }),
+  },
 );
 
 type Step = { op: 'insert' | 'remove' | 'cut' | 'gap'; at: number; n: number };
@@ -130,7 +158,10 @@ describe('MapleTree', () => {
         tree.gapsChanged(r);
       }
     }
-    assert.deepEqual(seen, Array.from({ length: 500 }, (_, i) => i * 10));
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 500 }, (_, i) => i * 10),
+    );
     assert.equal(tree.size, 333);
   });
 
