@@ -14,7 +14,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import type { Pfn, Vaddr } from '../arch/riscv/pgtable.ts';
 import { lowHalf } from '../lib/bits.ts';
 import { AnonVma, type PgData, type Vma } from './mm_types.ts';
-import { PG_ANON_EXCLUSIVE } from './page.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE } from './page.ts';
 import { vmaPages } from './vma.ts';
 
 function link(vma: Vma, anonVma: AnonVma): void {
@@ -87,7 +87,7 @@ export function unlinkAnonVmas(vma: Vma): void {
 export function pageAddNewAnonRmap(pgdat: PgData, pfn: Pfn, vma: Vma, addr: Vaddr): void {
   const { page } = pgdat;
   page.mapcount[pfn] = 1;
-  page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
+  page.flags[pfn]! |= PG_ANON | PG_ANON_EXCLUSIVE;
   pageMoveAnonRmap(pgdat, pfn, vma, addr);
 }
 

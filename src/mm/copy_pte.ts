@@ -22,7 +22,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import type { PgData } from './mm_types.ts';
-import { PAGE_MAPPING_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from './page.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from './page.ts';
 
 /**
  * Copies entries [first, last) of table `src` into `dst`, whose entries there are empty, and
@@ -31,7 +31,7 @@ import { PAGE_MAPPING_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from './page.ts';
  */
 export function copyPteRange(pgdat: PgData, src: Pfn, dst: Pfn, first: number, last: number): void {
   const { u32 } = pgdat.ram;
-  const { refcount, mapcount, mapping, flags } = pgdat.page;
+  const { refcount, mapcount, flags } = pgdat.page;
   const start = entryPtr(src, first);
   const end = start + (last - first) * PTE_WORDS;
   const shift = entryPtr(dst, first) - start;
@@ -45,14 +45,15 @@ export function copyPteRange(pgdat: PgData, src: Pfn, dst: Pfn, first: number, l
       const pfn = (pte >>> 10) & 0xfffff;
       refcount[pfn]!++;
       mapcount[pfn]!++;
-      if ((mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) {
+      const kind = flags[pfn]!;
+      if ((kind & PG_ANON) !== 0) {
         anon++;
-        flags[pfn]! &= ~PG_ANON_EXCLUSIVE;
+        if ((kind & PG_ANON_EXCLUSIVE) !== 0) flags[pfn] = kind & ~PG_ANON_EXCLUSIVE;
         if ((pte & PTE_W) !== 0) {
           pte = (pte & ~PTE_W) as Pte;
           u32[at] = pte;
         }
-      } else if ((flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+      } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
     } else if ((pte & PTE_V) === 0) bug('copy_pte_range: swap entry');
     u32[at + shift] = pte;

@@ -22,7 +22,7 @@ import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE } from '
 import { populateVmaPageRange } from './gup.ts';
 import { mayExpandVm, vmEnoughMemory } from './mmap_limits.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
-import { PAGE_MAPPING_ANON, PG_ANON_EXCLUSIVE } from './page.ts';
+import { PG_ANON_EXCLUSIVE } from './page.ts';
 import { breakMappedTables, pteLast, walkLeafTables } from './pagewalk.ts';
 import { vmGetPageProt } from './pte_ops.ts';
 import { flushTlbRange } from './tlbflush.ts';
@@ -54,7 +54,7 @@ function changePteRange(
   vmFlags: number,
 ): void {
   const { u32 } = pgdat.ram;
-  const { mapping, flags } = pgdat.page;
+  const { flags } = pgdat.page;
   const rights = vmGetPageProt(vmFlags) & PTE_RIGHTS;
   const cow = (vmFlags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
   const end = entryPtr(table, last);
@@ -63,9 +63,7 @@ function changePteRange(
     if (old === 0) continue;
     let pte = (old & ~PTE_RIGHTS) | rights;
     if (cow && (old & PTE_SPECIAL) === 0) {
-      const pfn = ptePfn(old);
-      const own = (flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0;
-      if (own && (mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) pte |= PTE_W;
+      if ((flags[ptePfn(old)]! & PG_ANON_EXCLUSIVE) !== 0) pte |= PTE_W;
     }
     u32[at] = pte;
   }

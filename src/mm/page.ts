@@ -30,6 +30,8 @@ export const PG_DIRTY = 1 << 6;
 /** MADV_FREE was called on it and it has not been written since. */
 export const PG_LAZYFREE = 1 << 7;
 
+/** Anonymous page, as PAGE_MAPPING_ANON in `mapping` says; stays until the page is freed. Here because loops over entries read the flags anyway. */
+export const PG_ANON = 1 << 11;
 /** A leaf table that the fork under way must copy: it maps a VMA that the child does not get as it is. */
 export const PG_TABLE_NOSHARE = 1 << 10;
 
@@ -103,5 +105,5 @@ export function tableLevel(flags: number): number {
 }
 
 export function pageAnon(page: MemMap, pfn: Pfn): boolean {
-  return (page.mapping[pfn]! & PAGE_MAPPING_ANON) !== 0;
+  return (page.flags[pfn]! & PG_ANON) !== 0;
 }

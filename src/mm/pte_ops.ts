@@ -15,7 +15,7 @@ import {
   type PtePtr,
 } from '../arch/riscv/pgtable.ts';
 import type { PgData } from './mm_types.ts';
-import { PAGE_MAPPING_ANON, PG_SWAPBACKED } from './page.ts';
+import { PG_ANON, PG_SWAPBACKED } from './page.ts';
 import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE } from './vma.ts';
 
 /**
@@ -33,20 +33,22 @@ export function vmGetPageProt(vmFlags: number): number {
   return bits;
 }
 
-/** Counts a page that the entry at `ptep` now maps. page.mapping must be set. @hot */
+/** Counts a page that the entry at `ptep` now maps. page.flags must say its kind. @hot */
 export function ptAccountAdd(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   const { page } = pgdat;
   const table = tableOf(ptep);
-  if ((page.mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) page.ptAnon[table]!++;
-  else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) page.ptShmem[table]!++;
+  const flags = page.flags[pfn]!;
+  if ((flags & PG_ANON) !== 0) page.ptAnon[table]!++;
+  else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!++;
   else page.ptFile[table]!++;
 }
 
-/** Uncounts a page; call while page.mapping is still what it was when counted. @hot */
+/** Uncounts a page; call before the page is freed. @hot */
 export function ptAccountSub(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   const { page } = pgdat;
   const table = tableOf(ptep);
-  if ((page.mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) page.ptAnon[table]!--;
-  else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
+  const flags = page.flags[pfn]!;
+  if ((flags & PG_ANON) !== 0) page.ptAnon[table]!--;
+  else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
   else page.ptFile[table]!--;
 }

@@ -37,7 +37,7 @@ import { bug } from '../lib/assert.ts';
 import { breakCowPte, dropCowPte } from './cow_pte.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
-import { PAGE_MAPPING_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
+import { PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
 import { freeTable, NO_PTEP, pgdFree, pmdPtrOf, tableEmpty } from './pgtable.ts';
 import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
 
@@ -62,14 +62,15 @@ function zapPteRange(pgdat: PgData, table: Pfn, first: number, last: number): vo
     const pfn = ptePfn(pte);
     const left = mapcount[pfn]! - 1;
     mapcount[pfn] = left;
-    if ((mapping[pfn]! & PAGE_MAPPING_ANON) !== 0) {
+    const kind = flags[pfn]!;
+    if ((kind & PG_ANON) !== 0) {
       anon++;
       // Its AnonVma may end before a last reference that is not a mapping.
       if (left === 0) mapping[pfn] = 0;
     } else {
-      if ((flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
+      if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
-      if ((pte & PTE_D) !== 0) flags[pfn]! |= PG_DIRTY;
+      if ((pte & PTE_D) !== 0) flags[pfn] = kind | PG_DIRTY;
     }
     if (refcount[pfn] === 1) freePage(pgdat, pfn);
     else putPage(pgdat, pfn);
