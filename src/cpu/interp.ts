@@ -444,7 +444,7 @@ class SlotEmitter implements Emitter {
     if (this.ended) return;
     if (this.#mayStale) this.#checkStale();
     advance(this.#fr, this.#handler.length);
-    this.f.br(this.#fr.loop);
+    if (this.#handler.next === null) this.f.br(this.#fr.loop);
   }
 }
 
@@ -595,6 +595,13 @@ function emitSoftFloat(fr: Frame, illegal: () => void): void {
   f.br(fr.loop);
 }
 
+function emitHandler(fr: Frame, handler: Handler, temps: Map<string, number>): void {
+  const e = new SlotEmitter(fr, handler, temps);
+  SEMANTICS[handler.row]!(e);
+  e.finish();
+  if (handler.next !== null) emitHandler(fr, handler.next, temps);
+}
+
 /** Emits the handlers, innermost block first, behind the dispatch. */
 function emitHandlers(fr: Frame): void {
   const { f } = fr;
@@ -625,9 +632,7 @@ function emitHandlers(fr: Frame): void {
   special(() => illegal.illegal());
   for (const handler of HANDLERS) {
     f.end();
-    const e = new SlotEmitter(fr, handler, temps);
-    SEMANTICS[handler.row]!(e);
-    e.finish();
+    emitHandler(fr, handler, temps);
   }
   f.end();
   emitSoftFloat(fr, () => illegal.illegal());

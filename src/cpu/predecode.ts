@@ -5,7 +5,7 @@ import type { Ram } from '../arch/riscv/ram.ts';
 import { flushTlbKind, TLB_EXEC, TLB_WRITE } from '../arch/riscv/tlb.ts';
 import { expand } from './compressed.ts';
 import { decode, ILLEGAL, type Insn, newInsn } from './decode.ts';
-import { handlerOf, type InsnLength, SOFT_FLOAT_OPS } from './handlers.ts';
+import { handlerOf, type InsnLength, pairOf, SOFT_FLOAT_OPS } from './handlers.ts';
 import { INSN_TABLE } from './insn_table.ts';
 import {
   CODE_PAGE_SIZE,
@@ -100,13 +100,19 @@ export function newCodePage(pool: CodePool, pfn: number): number {
   return code;
 }
 
-/** Decodes the instruction at `ip`, and those that follow it until the code branches away. */
+/**
+ * Decodes the instruction at `ip`, and those that follow it until the code branches away. Two
+ * that follow each other may get one handler in the first one's slot; the second keeps its own
+ * slot, for its operands and for jumps to it.
+ */
 export function decodeSlots(pool: CodePool, ip: number): void {
   const { ram, u16 } = pool;
   const base = ram.layout.codePoolBase;
   const start = ip - ((ip - base) % CODE_PAGE_SIZE);
   const frame = ram.u32[(start + END_SLOT + 8) >>> 2]! / 2;
   let index = (ip - start) / SLOT_SIZE;
+  let before = 0;
+  let opBefore = OP_UNDECODED;
   for (let n = 0; n < DECODE_AHEAD && index < SLOTS_PER_PAGE; n++) {
     const at = (start + index * SLOT_SIZE) >>> 2;
     if ((ram.i32[at]! & 0xffff) !== OP_UNDECODED) return;
@@ -120,6 +126,11 @@ export function decodeSlots(pool: CodePool, ip: number): void {
     const word = length === 4 ? half | (u16[frame + index + 1]! << 16) : expand(half);
     decode(word, pool.insn);
     writeSlot(pool, at, length, index);
+    const op = ram.i32[at]! & 0xffff;
+    const pair = pairOf(opBefore, op);
+    if (pair !== 0) ram.i32[before] = (ram.i32[before]! & 0xffff0000) | pair;
+    before = at;
+    opBefore = op;
     if (endsBlock(pool.insn.row)) return;
     index += length / 2;
   }
