@@ -161,6 +161,8 @@ export function randomSingle(r: Random, out: Int32Array, at: number, unboxed: nu
   out[at + 1] = r.oneIn(unboxed) ? r.pick([0, -2, 0x7fffffff, r.word()]) : -1;
 }
 
+const MAX_SINGLE = 3.4028234663852886e38;
+
 /**
  * Makes registers that belong together: sums that cancel, quotients near 1, products that the
  * third operand almost takes back. Registers are those of `f`, two words each.
@@ -171,7 +173,7 @@ export function relateDoubles(r: Random, f: Float64Array, words: Int32Array): vo
     const a = r.below(n);
     const b = r.below(n);
     const to = r.below(n);
-    const value = related(r, f[a]!, f[b]!);
+    const value = related(r, f[a]!, f[b]!, 2 ** -1022, Number.MAX_VALUE);
     if (Number.isNaN(value)) continue;
     f[to] = value;
     if (r.oneIn(2)) words[to * 2] = words[to * 2]! + r.below(5) - 2;
@@ -185,7 +187,7 @@ export function relateSingles(r: Random, f: Float32Array, words: Int32Array): vo
     const a = r.below(n);
     const b = r.below(n);
     const to = r.below(n);
-    const value = related(r, f[a * 2]!, f[b * 2]!);
+    const value = related(r, f[a * 2]!, f[b * 2]!, 2 ** -126, MAX_SINGLE);
     if (Number.isNaN(value)) continue;
     f[to * 2] = value;
     if (r.oneIn(2)) words[to * 2] = words[to * 2]! + r.below(5) - 2;
@@ -193,8 +195,9 @@ export function relateSingles(r: Random, f: Float32Array, words: Int32Array): vo
   }
 }
 
-function related(r: Random, a: number, b: number): number {
-  switch (r.below(6)) {
+/** A number that goes with `a` or `b`; least and largest are those of the format, normal. */
+function related(r: Random, a: number, b: number, least: number, largest: number): number {
+  switch (r.below(7)) {
     case 0:
       return -a;
     case 1:
@@ -205,7 +208,9 @@ function related(r: Random, a: number, b: number): number {
       return a / b;
     case 4:
       return a * a;
+    case 5:
+      return least / a;
     default:
-      return 2 ** -1022 / a;
+      return largest / a;
   }
 }
