@@ -3,7 +3,8 @@
 import { Command } from 'commander';
 import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Machine, MachineOptions, Process } from '../machine/machine.ts';
+import type { Machine, MachineOptions } from '../machine/machine.ts';
+import type { Process } from '../machine/process.ts';
 import { signalNumber } from '../uapi/signal.ts';
 import {
   CliError,
@@ -172,7 +173,7 @@ async function runIn(
       ...identity,
     }),
   );
-  const stopForwarding = forwardSignals(guest);
+  const stopForwarding = forwardSignals(machine, guest);
   const disconnect = stdio.connect(guest);
   try {
     const { code, signal } = await guest.wait();
@@ -229,7 +230,11 @@ export function runCommand(): Command {
       '--rootfs <dir>',
       'root file system, never written (default: $COWSHED_ROOTFS, else .cowshed/rootfs if there)',
     )
-    .option('-v, --volume <host:guest[:ro]>', 'show a directory of this host in the guest', collect)
+    .option(
+      '-v, --volume <host:guest[:ro]>',
+      'show a directory of this host in the guest, read-only',
+      collect,
+    )
     .option('-e, --env <k=v>', 'set an environment variable', collect)
     .option('--env-file <file>', 'read environment variables from a file', collect)
     .option('-w, --workdir <dir>', 'working directory in the guest')

@@ -49,7 +49,10 @@ export function parseVolume(text: string): Volume {
   if (mode !== undefined && mode !== 'ro' && mode !== 'rw') {
     throw new CliError(`Cannot read volume "${text}": its mode is ${mode}, want ro or rw`);
   }
-  return { host: resolve(host), guest, readOnly: mode === 'ro' };
+  if (mode === 'rw') {
+    throw new CliError(`Cannot mount "${text}" for writing: the guest never writes to this host`);
+  }
+  return { host: resolve(host), guest, readOnly: true };
 }
 
 /** Adds `K=V`, or `K` with the host's value, to the environment. */

@@ -1,9 +1,40 @@
 /** The lines of `cowshed run --stats`. */
 
 import type { MachineStats } from '../machine/machine.ts';
+import { formatBytes } from './size.ts';
 
-/** @param elapsedMs wall time of the program. */
+function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/**
+ * Names and values in two columns.
+ *
+ * @param elapsedMs wall time of the program.
+ */
 export function formatStats(stats: MachineStats, elapsedMs: number): string {
-  const lines = Object.entries(stats).map(([name, value]) => `${name}: ${String(value)}`);
-  return `${[...lines, `wall time: ${elapsedMs.toFixed(0)} ms`].join('\n')}\n`;
+  const mips = stats.instructions / (elapsedMs * 1000);
+  const rows: readonly (readonly [name: string, value: string])[] = [
+    ['time', `${(elapsedMs / 1000).toFixed(3)} s`],
+    ['instructions', `${count(stats.instructions)} (${mips.toFixed(0)} MIPS)`],
+    ['system calls', count(stats.systemCalls)],
+    ['forks', count(stats.forks)],
+    ['context switches', count(stats.contextSwitches)],
+    ['page faults', `${count(stats.pageFaults)} (${count(stats.majorFaults)} read a file)`],
+    ['pages copied on write', `${count(stats.pageCopies)} (${count(stats.pageReuses)} taken over)`],
+    ['page tables shared by fork', count(stats.sharedTables)],
+    [
+      'shared tables copied',
+      `${count(stats.tableCopies)} (${count(stats.tableReuses)} taken over)`,
+    ],
+    ['shared tables given up', count(stats.tableFallbacks)],
+    ['page tables now', formatBytes(stats.pageTableBytes)],
+    [
+      'memory now',
+      `${formatBytes(stats.memoryBytes - stats.freeBytes)} of ${formatBytes(stats.memoryBytes)}`,
+    ],
+    ['killed for lack of memory', count(stats.oomKills)],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `cowshed: ${name.padEnd(width)}  ${value}\n`).join('');
 }

@@ -1,7 +1,10 @@
 /** Connects the terminal, pipes and signals of this process with a program in the guest. */
 
 import type { ReadStream } from 'node:tty';
-import type { Process, SpawnOptions } from '../machine/machine.ts';
+import { killProcessGroup } from '../kernel/signal.ts';
+import type { Machine, SpawnOptions } from '../machine/machine.ts';
+import type { Process } from '../machine/process.ts';
+import { signalNumber } from '../uapi/signal.ts';
 import type { RunFlags } from './run_flags.ts';
 
 /** Signals that are passed on to the program. */
@@ -19,17 +22,19 @@ export interface StdioPlan {
 }
 
 /**
- * Passes signals on to the program. SIGINT reaches it once; the second within a moment kills it.
+ * Passes signals on to the program and its children, as a terminal would. The second SIGINT within
+ * a moment ends the program whatever it does with signals.
  *
  * @returns what restores the host's handling.
  */
-export function forwardSignals(guest: Process): () => void {
+export function forwardSignals(machine: Machine, guest: Process): () => void {
   let lastInterrupt = Number.NEGATIVE_INFINITY;
   const forward = (signal: NodeJS.Signals): void => {
     const now = Date.now();
     const again = signal === 'SIGINT' && now - lastInterrupt < SECOND_INTERRUPT_MS;
     if (signal === 'SIGINT') lastInterrupt = now;
-    guest.kill(again ? 'SIGKILL' : signal);
+    // The program leads the process group that it was started in.
+    killProcessGroup(machine.internals, guest.pid, signalNumber(again ? 'SIGKILL' : signal));
   };
   for (const signal of FORWARDED) process.on(signal, forward);
   return () => {

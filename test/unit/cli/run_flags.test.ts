@@ -11,26 +11,36 @@ import { formatBytes, parseSize } from '../../../src/cli/size.ts';
 
 describe('parseSize()', () => {
   it('knows powers of 1024 with and without B', () => {
-    const sizes = ['1', '1b', '2k', '3KiB', '512m', '1.5g', '1GB'].map((text) => parseSize(text, '--memory'));
+    const sizes = ['1', '1b', '2k', '3KiB', '512m', '1.5g', '1GB'].map((text) =>
+      parseSize(text, '--memory'),
+    );
     assert.deepEqual(sizes, [1, 1, 2048, 3072, 512 * 2 ** 20, 1.5 * 2 ** 30, 2 ** 30]);
   });
 
   it('refuses what is no size', () => {
     for (const bad of ['', '0', '-1', 'x', '1t', '1 000', 'NaN', '1e3']) {
-      assert.throws(() => parseSize(bad, '--memory'), { message: `Cannot read --memory "${bad}": want a size such as 512m or 2g` });
+      assert.throws(() => parseSize(bad, '--memory'), {
+        message: `Cannot read --memory "${bad}": want a size such as 512m or 2g`,
+      });
     }
   });
 });
 
 describe('formatBytes()', () => {
   it('prints three digits', () => {
-    assert.deepEqual([0, 999, 1000, 14_760_072, 2.5e9].map(formatBytes), ['0 B', '999 B', '1.00 kB', '14.8 MB', '2.50 GB']);
+    assert.deepEqual([0, 999, 1000, 14_760_072, 2.5e9].map(formatBytes), [
+      '0 B',
+      '999 B',
+      '1.00 kB',
+      '14.8 MB',
+      '2.50 GB',
+    ]);
   });
 });
 
 describe('parseVolume()', () => {
   it('reads host, guest and mode', () => {
-    assert.deepEqual(parseVolume('/a:/b'), { host: '/a', guest: '/b', readOnly: false });
+    assert.deepEqual(parseVolume('/a:/b'), { host: '/a', guest: '/b', readOnly: true });
     assert.deepEqual(parseVolume('x:/b:ro'), { host: resolve('x'), guest: '/b', readOnly: true });
   });
 });
@@ -48,7 +58,11 @@ describe('guestEnvironment()', () => {
     const dir = mkdtempSync(join(tmpdir(), 'cowshed-test-'));
     const file = join(dir, 'env');
     writeFileSync(file, '# comment\nA=file\nB=two words\n\nHOST\nABSENT\n');
-    const env = guestEnvironment({ ...flags, envFile: [file], env: ['A=flag=1', 'EMPTY='] }, { HOST: 'yes' }, 'box');
+    const env = guestEnvironment(
+      { ...flags, envFile: [file], env: ['A=flag=1', 'EMPTY='] },
+      { HOST: 'yes' },
+      'box',
+    );
     rmSync(dir, { recursive: true });
     assert.equal(env['A'], 'flag=1');
     assert.equal(env['B'], 'two words');
@@ -58,7 +72,9 @@ describe('guestEnvironment()', () => {
   });
 
   it('refuses variables without a name and files that are not there', () => {
-    assert.throws(() => guestEnvironment({ ...flags, env: ['=x'] }, {}, 'box'), { message: /has no proper name$/ });
+    assert.throws(() => guestEnvironment({ ...flags, env: ['=x'] }, {}, 'box'), {
+      message: /has no proper name$/,
+    });
     assert.throws(() => guestEnvironment({ ...flags, envFile: ['/nowhere'] }, {}, 'box'), {
       message: /^Cannot read environment file "\/nowhere": /,
     });
@@ -81,7 +97,9 @@ describe('parseUser()', () => {
   });
 
   it('refuses names the guest does not know', () => {
-    assert.throws(() => parseUser('nobody', read), { message: 'Cannot run as user "nobody": the guest has no such user' });
+    assert.throws(() => parseUser('nobody', read), {
+      message: 'Cannot run as user "nobody": the guest has no such user',
+    });
     assert.throws(() => parseUser('0:wheel', read), { message: /no such group$/ });
     assert.throws(() => parseUser('', read), { message: /no such user$/ });
     assert.throws(() => parseUser('games', () => null), { message: /no such user$/ });
@@ -102,7 +120,17 @@ describe('flags of cowshed run', () => {
   }
 
   it('leaves the flags of the program alone', () => {
-    const { flags, words } = parse('--stats', 'ls', '-l', '--stats', '--strace', '--help', '-e', '--', 'x');
+    const { flags, words } = parse(
+      '--stats',
+      'ls',
+      '-l',
+      '--stats',
+      '--strace',
+      '--help',
+      '-e',
+      '--',
+      'x',
+    );
     assert.deepEqual(words, ['ls', '-l', '--stats', '--strace', '--help', '-e', '--', 'x']);
     assert.equal(flags.strace, undefined);
   });
@@ -116,12 +144,43 @@ describe('flags of cowshed run', () => {
 
   it('knows the flags of docker run', () => {
     const { flags, words } = parse(
-      ...['--rm', '-it', '-e', 'A=1', '-eB=2', '-v', '/a:/b', '-w', '/b', '-u', '1:1', '-m', '1g', '-h', 'box'],
-      ...['--name', 'n', '--init', '--network', 'none', '--cpus', '2', '--platform', 'linux/riscv64', '--read-only', 'sh'],
+      ...[
+        '--rm',
+        '-it',
+        '-e',
+        'A=1',
+        '-eB=2',
+        '-v',
+        '/a:/b',
+        '-w',
+        '/b',
+        '-u',
+        '1:1',
+        '-m',
+        '1g',
+        '-h',
+        'box',
+      ],
+      ...[
+        '--name',
+        'n',
+        '--init',
+        '--network',
+        'none',
+        '--cpus',
+        '2',
+        '--platform',
+        'linux/riscv64',
+        '--read-only',
+        'sh',
+      ],
     );
     assert.deepEqual(words, ['sh']);
     assert.deepEqual(flags.env, ['A=1', 'B=2']);
-    assert.deepEqual([flags.interactive, flags.tty, flags.readOnly, flags.hostname], [true, true, true, 'box']);
+    assert.deepEqual(
+      [flags.interactive, flags.tty, flags.readOnly, flags.hostname],
+      [true, true, true, 'box'],
+    );
   });
 
   it('shares page tables unless told not to', () => {
