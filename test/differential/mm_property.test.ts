@@ -21,7 +21,7 @@ const FIRST_SEED = Number(process.env['MM_SEED'] ?? 1);
 /** Processes a program has at most. */
 const MAX_PROCS = 4;
 /** Every this many steps everything is compared, not only what the step named. */
-const FULL_CHECK_EVERY = 8;
+const FULL_CHECK_EVERY = 4;
 
 /** Result -> how often, by operation. */
 type Tally = Map<string, Map<string, number>>;
@@ -249,18 +249,16 @@ function shrink(program: readonly Step[], failure: Failure): { program: Step[]; 
   return best;
 }
 
-function describeTally(tally: Tally): string {
+function describeTally(tally: Tally): string[] {
   const rows = [...tally].sort(([a], [b]) => a.localeCompare(b));
   const cell = ([result, times]: readonly [string, number]): string => `${result} ${times}`;
-  return rows
-    .map(
-      ([op, row]) =>
-        `${op}: ${[...row]
-          .sort((a, b) => b[1] - a[1])
-          .map(cell)
-          .join(', ')}`,
-    )
-    .join('\n');
+  return rows.map(
+    ([op, row]) =>
+      `${op}: ${[...row]
+        .sort((a, b) => b[1] - a[1])
+        .map(cell)
+        .join(', ')}`,
+  );
 }
 
 describe('memory manager', () => {
@@ -277,7 +275,14 @@ describe('memory manager', () => {
       const lines = small.program.map((step) => JSON.stringify(step)).join('\n');
       assert.fail(`seed ${seed}: ${small.failure.error.stack}\n${lines}`);
     }
-    t.diagnostic(`${PROGRAMS} programs, ${steps} steps\n${describeTally(tally)}`);
+    const { cowPteShared, cowPteBreakCopy, cowPteBreakReuse, cowPteDrop, cowPteFallback } =
+      machines[0]!.pgdat.vmstat;
+    t.diagnostic(`${PROGRAMS} programs, ${steps} steps`);
+    t.diagnostic(
+      `tables shared ${cowPteShared}, broken by copy ${cowPteBreakCopy}, taken over ${cowPteBreakReuse}, ` +
+        `dropped ${cowPteDrop}, not shareable ${cowPteFallback}`,
+    );
+    for (const line of describeTally(tally)) t.diagnostic(line);
     for (const op of [
       'mmap',
       'munmap',

@@ -41,6 +41,7 @@ import { doMremap } from '../../src/mm/mremap.ts';
 import { pageAnon } from '../../src/mm/page.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { ptePtrOf } from '../../src/mm/pgtable.ts';
+import { mmUsage } from '../../src/mm/rss.ts';
 import { destroyMapping, truncateInodePages } from '../../src/mm/truncate.ts';
 import { getUser32, putUser32 } from '../../src/mm/uaccess.ts';
 import {
@@ -381,7 +382,11 @@ export class TestMachine {
     assert.equal(vmaAddress(vma, page.index[ptePfn(pte)]!), addr, `${where}: address by rmap`);
   }
 
+  /** Recounts the tables; every table must be counted for one process. */
   checkTables(): void {
     checkPageTables(this.pgdat);
+    let bytes = 0;
+    for (const mm of this.mms) bytes += mmUsage(mm).tableBytes;
+    assert.equal(bytes, this.pgdat.pageTables * PAGE_SIZE, 'sum of VmPTE');
   }
 }

@@ -104,8 +104,8 @@ const WEIGHTS: readonly (readonly [Op, number])[] = [
   ['mprotect', 9],
   ['madvise', 9],
   ['mremap', 10],
-  ['fork', 6],
-  ['exit', 3],
+  ['fork', 9],
+  ['exit', 5],
   ['brk', 4],
   ['mlock', 3],
   ['filewrite', 3],
@@ -146,6 +146,8 @@ const PROTS = [
   PROT_WRITE,
   PROT_EXEC,
 ] as const;
+/** Breaking a table is the first allocation of a call. */
+const FAIL_AFTER = [1, 1, 1, 2, 3, 4] as const;
 const MODES = ['fixed', 'fixed', 'noreplace', 'hint', 'any'] as const;
 
 /** Draws steps; remembers where it mapped something, so that most calls find a mapping. */
@@ -207,13 +209,13 @@ class Generator {
     };
   }
 
-  private mmap(base: Base, mode: (typeof MODES)[number]): Step {
+  private mmap(base: Base, mode: (typeof MODES)[number]): Step & { op: 'mmap' } {
     const { random } = this;
     const populate = random.oneIn(8);
     const locked = random.oneIn(25);
-    const step: Step & { op: 'mmap' } = {
+    const step = {
       ...base,
-      op: 'mmap',
+      op: 'mmap' as const,
       page: this.place(),
       len: populate || locked ? this.smallLen() : this.anyLen(),
       prot: random.pick(PROTS),
@@ -270,7 +272,10 @@ class Generator {
   step(): Step {
     const { random } = this;
     const op = this.op();
-    const base = { proc: random.below(4), failAfter: random.oneIn(5) ? 1 + random.below(4) : 0 };
+    const base = {
+      proc: random.below(4),
+      failAfter: random.oneIn(4) ? random.pick(FAIL_AFTER) : 0,
+    };
     const { page, len } = this.mapped();
     const word = random.below(WORD_OFFSETS.length);
     const value = 1 + random.below(0x7fff_fffe);
@@ -313,8 +318,11 @@ class Generator {
   /** A few mappings to begin with, then anything. */
   program(): Step[] {
     const steps: Step[] = [];
-    for (let i = 0; i < 4; i++) steps.push(this.mmap({ proc: 0, failAfter: 0 }, 'fixed'));
-    const length = 10 + this.random.below(70);
+    for (let i = 0; i < 4; i++) {
+      const step = this.mmap({ proc: 0, failAfter: 0 }, 'fixed');
+      steps.push(i % 2 === 0 ? { ...step, prot: RW, handle: -1 } : step);
+    }
+    const length = 15 + this.random.below(75);
     while (steps.length < length) steps.push(this.step());
     return steps;
   }
