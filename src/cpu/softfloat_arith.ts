@@ -72,7 +72,7 @@ function scaleToOne(env: FpEnv, x: number): number {
   const high = words[1]!;
   env.exponent = ((high >>> 20) & 0x7ff) - bias;
   words[1] = (high & 0x800fffff) | 0x3ff00000;
-  return f64[0]!;
+  return f64[0];
 }
 
 /** 2^n for a normal result. */

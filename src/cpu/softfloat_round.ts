@@ -54,7 +54,7 @@ function stepMagnitude(env: FpEnv, x: number, by: 1 | -1): number {
   const low = words[0]!;
   words[0] = low + by;
   if (by === 1 ? low === -1 : low === 0) words[1] = words[1]! + by;
-  return f64[0]!;
+  return f64[0];
 }
 
 /** The double with a last bit of 1 next to value + error, when error is not 0: "round to odd". */
@@ -195,7 +195,7 @@ function unpack(env: FpEnv, value: number, error: number): number {
   if (error === 0) return exponent;
   words[0] = 0;
   words[1] = (63 - exponent + 1023) << 20;
-  const units = value < 0 ? -error * f64[0]! : error * f64[0]!;
+  const units = value < 0 ? -error * f64[0] : error * f64[0];
   const whole = Math.floor(units);
   const sticky = whole === units ? 0 : 1;
   if (whole >= 0 || env.sigLo !== 0) {

@@ -33,7 +33,11 @@ export function pairsOf(engines: readonly Engine[]): Pair[] {
 /** Runs `image` on all engines; those in other processes go first, to work meanwhile. */
 export async function runAll(engines: readonly Engine[], image: Image): Promise<Outcome[]> {
   const started = engines.map((engine) => (engine.name === 'qemu' ? engine.run(image) : null));
-  return await Promise.all(engines.map((engine, n) => started[n] ?? engine.run(image)));
+  const outcomes: Outcome[] = [];
+  for (const [n, engine] of engines.entries()) {
+    outcomes.push(await (started[n] ?? engine.run(image)));
+  }
+  return outcomes;
 }
 
 function outputOf(outcome: Outcome, run: number): Buffer {

@@ -72,7 +72,7 @@ export function randomInteger(r: Random, out: Int32Array, at: number): void {
       return;
     case 5:
       out[at] = r.word() >> r.below(32);
-      out[at + 1] = out[at]! >> 31;
+      out[at + 1] = out[at] >> 31;
       return;
     default:
       out[at] = r.word();
