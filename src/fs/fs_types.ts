@@ -23,7 +23,7 @@ import {
 } from '../mm/mm_types.ts';
 import { destroyMapping } from '../mm/truncate.ts';
 import { EBADF, EMFILE, ENODEV } from '../uapi/errno.ts';
-import { O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
+import { F_SEAL_SEAL, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
 import { FileLocks, locksRemoveFile, locksRemovePosix } from './locks.ts';
 
 /** A point on the wall clock. */
@@ -58,10 +58,8 @@ export type DirEmit = (name: string, ino: number, type: number, nextPos: number)
 
 /** No operation blocks: -EAGAIN means "not now", and poll() says which queues will tell. */
 export interface FileOps {
-  /** @returns 0 or -errno; -EAGAIN together with `openQueue` makes open() wait. */
+  /** @returns 0 or -errno. */
   open?(file: File, ctx: FsContext): number;
-  /** Queue that a waiting open() stands in. */
-  openQueue?(file: File): WaitQueue;
   /** @returns bytes, 0 at the end, or -errno. */
   read?(file: File, to: IovIter, pos: number): number;
   /** @returns bytes (possibly fewer than asked), or -errno. */
@@ -91,8 +89,8 @@ export interface InodeOps {
   readLink?(dentry: Dentry): string | number;
   /** Changes the size; regular files only. */
   setSize?(inode: Inode, size: number): number;
-  /** Refuses mode, owner and time changes where absent and the sb is not writable. */
-  setAttr?(inode: Inode): number;
+  /** The inode can be given another mode, owner and times. Absent: it cannot. */
+  readonly mayChange?: boolean;
   /** Brings attributes up to date before stat(). */
   getAttr?(inode: Inode): void;
 }
@@ -104,7 +102,9 @@ export interface SuperOps {
   loadInode?(dentry: Dentry): number;
   /** An inode with no name and no user is going. */
   evictInode?(inode: Inode): void;
-  /** Bytes and inodes for statfs(). */
+  /** The machine goes. */
+  kill?(sb: SuperBlock): void;
+  /** Blocks of a page and inodes, for statfs(). */
   statfs(sb: SuperBlock): { blocks: number; free: number; files: number; freeFiles: number };
 }
 
@@ -120,9 +120,11 @@ export class Vfs {
   /** Character devices by device number. */
   readonly chrdevs = new Map<number, FileOps>();
   /** Pipes, eventfds and other files without a path. */
-  anonSb: SuperBlock | null = null;
-  /** Operations of pipes: set by pipe.ts's init, because inodes of any file system can be fifos. */
+  anonMount: Mount | null = null;
+  /** Operations of fifos, which any file system can hold. */
   fifoOps: FileOps | null = null;
+  /** Root of /dev/pts, where terminals appear; null before it is mounted. */
+  devPts: Dentry | null = null;
   nextMountId = 1;
   /** Minor of the next device number for a file system without a device. */
   nextDevMinor = 2;
@@ -192,8 +194,10 @@ export class Inode {
   /** Page cache; null until first used. */
   cache: AddressSpace | null = null;
   locks: FileLocks | null = null;
-  /** F_SEAL_*; -1 = cannot be sealed. */
-  seals = -1;
+  /** F_SEAL_*. The seal against sealing is what ordinary files have. */
+  seals = F_SEAL_SEAL;
+  /** The pipe behind a fifo while it is open; owned by pipe.ts. */
+  pipe: unknown = null;
   /** Owned by the file system. */
   data: unknown = null;
 

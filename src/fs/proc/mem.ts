@@ -1,0 +1,80 @@
+/** /proc/PID/mem, cmdline and environ: the memory of a task itself. @linux fs/proc/base.c:mem_rw */
+
+import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
+import { copyFromIter, copyToIter, type IovIter } from '../../mm/iov_iter.ts';
+import type { MmStruct } from '../../mm/mm_types.ts';
+import { getUser8, rawCopyFromUser, rawCopyToUser } from '../../mm/uaccess.ts';
+import { EFAULT, EIO, ESRCH } from '../../uapi/errno.ts';
+import type { File, FileOps } from '../fs_types.ts';
+import { seqLseek } from './generic.ts';
+import { getProcTask, openMm } from './pid.ts';
+
+/** Bytes copied at a time. */
+const CHUNK = 64 * 1024;
+/** Longest cmdline or environ shown. Linux has no bound but the stack's; ours is ARG_MAX's. */
+const STRINGS_MAX = 6 * 1024 * 1024;
+
+/** Bytes of [start, end) that can be read, as a byte string. */
+function readRange(mm: MmStruct, start: number, end: number): string {
+  if (end <= start) return '';
+  const bytes = Buffer.alloc(Math.min(end - start, STRINGS_MAX));
+  return bytes.toString('latin1', 0, rawCopyFromUser(mm, bytes, 0, start, bytes.length));
+}
+
+/**
+ * The arguments, each with its NUL. A program that has overwritten the last NUL uses the
+ * room for a title of its own, up to the next NUL.
+ * @linux fs/proc/base.c:get_mm_cmdline
+ */
+export function showCmdline(mm: MmStruct): string {
+  const { argStart, argEnd, envEnd } = mm;
+  if (argEnd <= argStart) return '';
+  if (getUser8(mm, argEnd - 1) === 0) return readRange(mm, argStart, argEnd);
+  const title = readRange(mm, argStart, Math.min(Math.max(argEnd, envEnd), argStart + PAGE_SIZE));
+  const nul = title.indexOf('\0');
+  return nul < 0 ? title : title.slice(0, nul);
+}
+
+export function showEnviron(mm: MmStruct): string {
+  return readRange(mm, mm.envStart, mm.envEnd);
+}
+
+/** @returns bytes, 0 when the address space is gone, -EIO where nothing is mapped, -ESRCH or -EFAULT. */
+function memRead(file: File, to: IovIter, pos: number): number {
+  const task = getProcTask(file.inode);
+  if (task === null) return -ESRCH;
+  if (task.mm === null) return 0;
+  const buffer = new Uint8Array(Math.min(to.remaining, CHUNK));
+  let done = 0;
+  while (to.remaining > 0) {
+    const want = Math.min(buffer.length, to.remaining);
+    const got = rawCopyFromUser(task.mm, buffer, 0, pos + done, want);
+    if (got === 0) return done === 0 ? -EIO : done;
+    const copied = copyToIter(to, buffer, 0, got);
+    if (copied === 0) return done === 0 ? -EFAULT : done;
+    done += copied;
+    if (copied < want) break;
+  }
+  return done;
+}
+
+/** As memRead(). Unlike Linux it does not write what the task itself could not. */
+function memWrite(file: File, from: IovIter, pos: number): number {
+  const task = getProcTask(file.inode);
+  if (task === null) return -ESRCH;
+  if (task.mm === null) return 0;
+  const buffer = new Uint8Array(Math.min(from.remaining, CHUNK));
+  let done = 0;
+  while (from.remaining > 0) {
+    const want = Math.min(buffer.length, from.remaining);
+    const got = copyFromIter(from, buffer, 0, want);
+    if (got === 0) return done === 0 ? -EFAULT : done;
+    const copied = rawCopyToUser(task.mm, pos + done, buffer, 0, got);
+    if (copied === 0) return done === 0 ? -EIO : done;
+    done += copied;
+    if (copied < want) break;
+  }
+  return done;
+}
+
+export const MEM_OPS: FileOps = { open: openMm, read: memRead, write: memWrite, llseek: seqLseek };

@@ -1,0 +1,191 @@
+/** /proc/meminfo, vmstat and buddyinfo. @linux fs/proc/meminfo.c, mm/vmstat.c */
+
+import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
+import type { Kernel } from '../../kernel/kernel.ts';
+import { AddressSpace, MAX_ORDER, type PgData } from '../../mm/mm_types.ts';
+import {
+  PAGE_MAPPING_ANON,
+  PG_BUDDY,
+  PG_DIRTY,
+  PG_RESERVED,
+  PG_SWAPBACKED,
+  PG_TABLE,
+} from '../../mm/page.ts';
+import { padNumber } from './generic.ts';
+
+const KB_PER_PAGE = PAGE_SIZE / 1024;
+/** Address space of vmalloc on a Sv48 kernel, in kB: 32 TiB. */
+const VMALLOC_TOTAL_KB = 34_359_738_368;
+/** Share of memory that may be promised when overcommit_memory is 2; percent. Linux's default. */
+const OVERCOMMIT_RATIO = 50;
+
+/** What the frames in use are for, in pages. */
+export interface PageCounts {
+  /** Anonymous pages that are mapped. */
+  anon: number;
+  /** Page cache of files, and of shared memory and tmpfs. */
+  file: number;
+  shmem: number;
+  /** Page cache that is mapped somewhere. */
+  mapped: number;
+  /** Page cache newer than its backing store. */
+  dirty: number;
+}
+
+/** Reads all of mem_map: a millisecond or two for each GiB. */
+export function countPages(pgdat: PgData): PageCounts {
+  const { flags, refcount, mapcount, mapping } = pgdat.page;
+  const counts: PageCounts = { anon: 0, file: 0, shmem: 0, mapped: 0, dirty: 0 };
+  const { firstFrame, nrFrames } = pgdat.ram.layout;
+  for (let pfn = firstFrame; pfn < nrFrames; pfn++) {
+    if (refcount[pfn] === 0) continue;
+    const flag = flags[pfn]!;
+    if ((flag & (PG_TABLE | PG_BUDDY | PG_RESERVED)) !== 0) continue;
+    const owner = mapping[pfn]!;
+    if (owner === 0) continue;
+    if ((owner & PAGE_MAPPING_ANON) !== 0) {
+      counts.anon++;
+      continue;
+    }
+    if ((flag & PG_SWAPBACKED) !== 0) counts.shmem++;
+    else counts.file++;
+    if (mapcount[pfn] !== 0) counts.mapped++;
+    if ((flag & (PG_DIRTY | PG_SWAPBACKED)) === PG_DIRTY) counts.dirty++;
+  }
+  return counts;
+}
+
+/** Page cache that reclaim could give back: what can be read again. */
+function reclaimableCache(pgdat: PgData): number {
+  let pages = 0;
+  pgdat.mappings.forEach((mapping) => {
+    if (mapping instanceof AddressSpace && mapping.ops.readFolio !== undefined) {
+      pages += mapping.pages.size;
+    }
+  });
+  return pages;
+}
+
+/** Private writable memory that programs have been promised, in pages. */
+function committedPages(pgdat: PgData): number {
+  let pages = 0;
+  pgdat.mms.forEach((mm) => {
+    pages += mm.dataVm + mm.stackVm;
+  });
+  return pages;
+}
+
+function mlockedPages(pgdat: PgData): number {
+  let pages = 0;
+  pgdat.mms.forEach((mm) => {
+    pages += mm.lockedVm;
+  });
+  return pages;
+}
+
+/** The name in 16 columns, kB in 8. @linux show_val_kb */
+function row(name: string, kb: number): string {
+  return `${`${name}:`.padEnd(16)}${padNumber(kb, 8)} kB\n`;
+}
+
+function pagesRow(name: string, pages: number): string {
+  return row(name, pages * KB_PER_PAGE);
+}
+
+/** Rows of features this kernel does not have: 0, as on a Linux that does not use them. */
+function absentRows(names: readonly string[]): string {
+  return names.map((name) => row(name, 0)).join('');
+}
+
+/** @linux fs/proc/meminfo.c:meminfo_proc_show */
+export function showMeminfo(kernel: Kernel): string {
+  const { pgdat } = kernel;
+  const { anon, file, shmem, mapped, dirty } = countPages(pgdat);
+  const total = pgdat.managedFrames;
+  const free = pgdat.freeFrames;
+  const mlocked = mlockedPages(pgdat);
+  return [
+    pagesRow('MemTotal', total),
+    pagesRow('MemFree', free),
+    pagesRow('MemAvailable', free + Math.max(0, reclaimableCache(pgdat) - dirty)),
+    absentRows(['Buffers']),
+    pagesRow('Cached', file + shmem),
+    absentRows(['SwapCached']),
+    pagesRow('Active', anon + shmem),
+    pagesRow('Inactive', file),
+    pagesRow('Active(anon)', anon + shmem),
+    absentRows(['Inactive(anon)', 'Active(file)']),
+    pagesRow('Inactive(file)', file),
+    pagesRow('Unevictable', mlocked),
+    pagesRow('Mlocked', mlocked),
+    absentRows(['SwapTotal', 'SwapFree']),
+    pagesRow('Dirty', dirty),
+    absentRows(['Writeback']),
+    pagesRow('AnonPages', anon),
+    pagesRow('Mapped', mapped),
+    pagesRow('Shmem', shmem),
+    absentRows(['KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack']),
+    pagesRow('PageTables', pgdat.pageTables),
+    absentRows(['SecPageTables', 'NFS_Unstable', 'Bounce', 'WritebackTmp']),
+    pagesRow('CommitLimit', Math.floor((total * OVERCOMMIT_RATIO) / 100)),
+    pagesRow('Committed_AS', committedPages(pgdat)),
+    row('VmallocTotal', VMALLOC_TOTAL_KB),
+    absentRows(['VmallocUsed', 'VmallocChunk', 'Percpu']),
+    absentRows(['AnonHugePages', 'ShmemHugePages', 'ShmemPmdMapped']),
+    absentRows(['FileHugePages', 'FilePmdMapped']),
+    'HugePages_Total:       0\nHugePages_Free:        0\n',
+    'HugePages_Rsvd:        0\nHugePages_Surp:        0\n',
+    row('Hugepagesize', 2048),
+    absentRows(['Hugetlb']),
+  ].join('');
+}
+
+/** Name and number on a line each; the counters of COW page tables are cowshed's own. @linux mm/vmstat.c:vmstat_show */
+export function showVmstat(kernel: Kernel): string {
+  const { pgdat } = kernel;
+  const { vmstat } = pgdat;
+  const { anon, file, shmem, mapped, dirty } = countPages(pgdat);
+  const counters: readonly (readonly [string, number])[] = [
+    ['nr_free_pages', pgdat.freeFrames],
+    ['nr_inactive_anon', 0],
+    ['nr_active_anon', anon + shmem],
+    ['nr_inactive_file', file],
+    ['nr_active_file', 0],
+    ['nr_unevictable', mlockedPages(pgdat)],
+    ['nr_mlock', mlockedPages(pgdat)],
+    ['nr_anon_pages', anon],
+    ['nr_mapped', mapped],
+    ['nr_file_pages', file + shmem],
+    ['nr_dirty', dirty],
+    ['nr_writeback', 0],
+    ['nr_shmem', shmem],
+    ['nr_page_table_pages', pgdat.pageTables],
+    ['pgpgin', 0],
+    ['pgpgout', 0],
+    ['pswpin', 0],
+    ['pswpout', 0],
+    ['pgfault', vmstat.pgfault],
+    ['pgmajfault', vmstat.pgmajfault],
+    ['pgcow', vmstat.pgcow],
+    ['pgreuse', vmstat.pgreuse],
+    ['oom_kill', vmstat.oomKill],
+    ['cow_pte_shared', vmstat.cowPteShared],
+    ['cow_pte_break_copy', vmstat.cowPteBreakCopy],
+    ['cow_pte_break_reuse', vmstat.cowPteBreakReuse],
+    ['cow_pte_fallback', vmstat.cowPteFallback],
+    ['cow_pte_drop', vmstat.cowPteDrop],
+  ];
+  return counters.map(([name, value]) => `${name} ${value}\n`).join('');
+}
+
+/** Free blocks by order; single frames in the allocator's stack are in none. @linux mm/vmstat.c:frag_show */
+export function showBuddyinfo(kernel: Kernel): string {
+  const { freeHead, page } = kernel.pgdat;
+  let text = `Node 0, zone ${'Normal'.padStart(8)} `;
+  for (let order = 0; order <= MAX_ORDER; order++) {
+    let blocks = 0;
+    for (let pfn = freeHead[order]!; pfn !== 0; pfn = page.lruNext[pfn]!) blocks++;
+    text += `${padNumber(blocks, 6)} `;
+  }
+  return `${text}\n`;
+}
