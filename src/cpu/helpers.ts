@@ -107,10 +107,14 @@ function returnNaNUnless(f: FunctionBuilder): void {
 /** mulErrorD(a, b): a * b minus its rounded value, exactly (Dekker); NaN out of range. */
 function emitMulError(f: FunctionBuilder): void {
   const [a, b] = [0, 1];
-  between(f, a, FACTOR_MIN, FACTOR_MAX);
-  between(f, b, FACTOR_MIN, FACTOR_MAX);
-  f.op(Op.i32And);
-  returnNaNUnless(f);
+  for (const factor of [a, b]) {
+    between(f, factor, FACTOR_MIN, FACTOR_MAX);
+    f.get(factor);
+    f.f64Const(0);
+    f.op(Op.f64Eq);
+    f.op(Op.i32Or);
+    returnNaNUnless(f);
+  }
   const split = (x: number): [number, number] => {
     const [scaled, high, low] = [f.local(F64), f.local(F64), f.local(F64)];
     f.get(x);

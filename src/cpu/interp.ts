@@ -7,8 +7,8 @@
  * them as they must be.
  */
 
-import { CAUSE_BUDGET, CAUSE_ILLEGAL_INSN } from '../arch/riscv/cause.ts';
-import { HART_FRM, HART_PC, HART_TVAL } from '../arch/riscv/hart_state.ts';
+import { CAUSE_BUDGET } from '../arch/riscv/cause.ts';
+import { HART_FRM, HART_PC } from '../arch/riscv/hart_state.ts';
 import {
   type MemLayout,
   PAGE_SHIFT,
@@ -16,21 +16,29 @@ import {
   TLB_ENTRY_SIZE,
   TLB_EXEC_BASE,
   TLB_EXEC_ENTRIES,
-  TLB_READ_BASE,
-  TLB_WRITE_BASE,
 } from '../arch/riscv/memlayout.ts';
-import { TLB_EXEC, TLB_READ, TLB_WRITE } from '../arch/riscv/tlb.ts';
-import type { Emitter, Helper, Push, Size, Source } from './emitter.ts';
+import { TLB_EXEC } from '../arch/riscv/tlb.ts';
+import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
 import { emitHelpers } from './helpers.ts';
-import { INSN_TABLE } from './insn_table.ts';
-import { emitMmu, emitTlbEntry, emitTlbHit, type Mmu } from './mmu.ts';
+import {
+  advance,
+  type Calls,
+  type Frame,
+  pushImm32,
+  pushPc,
+  settle,
+  slotField16,
+} from './interp_frame.ts';
+import { emitMmu } from './mmu.ts';
 import { SEMANTICS } from './semantics/all.ts';
+import { SlotEmitter } from './slot_emitter.ts';
 import {
   CROSS_SLOTS,
   CROSS_WORD,
   END_SLOT,
   FIRST_INSN_OP,
+  OP_SOFT_FLOAT,
   REGISTER_MASK,
   REGISTER_SHIFT,
   RETIRED,
@@ -58,85 +66,6 @@ export const EXPORT_FETCH = 'fetch';
 
 const RM_DYN = 7;
 const RM_RESERVED = 5;
-
-/** Function indexes the interpreter calls. */
-interface Calls extends Mmu {
-  readonly helpers: Readonly<Record<Helper, number>>;
-  readonly decode: number;
-  readonly decodeCross: number;
-  readonly csr: number;
-  readonly softFloat: number;
-}
-
-/** Locals and branch targets of the interpreter function. */
-interface Frame {
-  readonly f: FunctionBuilder;
-  readonly calls: Calls;
-  readonly budget: number;
-  readonly ip: number;
-  readonly pcBase: number;
-  /** f of the file comment. From `goto` and `done` on it holds the whole remaining budget. */
-  readonly fuel: number;
-  /** Where to go on, or at the end the final pc. */
-  readonly target: number;
-  readonly ea: number;
-  readonly entry: number;
-  readonly cause: number;
-  /** Next dispatch. */
-  loop: Label;
-  /** Instruction in the soft-float unit; slot as decoded. */
-  softFloat: Label;
-  /** Look `target` up and go there. */
-  goto: Label;
-  /** `fuel` became negative at a taken branch. */
-  tired: Label;
-  /** ip is stale after a store: find the code of the page again. */
-  stale: Label;
-  /** The trap global says why the instruction at ip did not happen. */
-  trap: Label;
-  /** `cause`, `target` = pc and `fuel` are final. */
-  done: Label;
-}
-
-function slotField16(fr: Frame, offset: number): void {
-  fr.f.get(fr.ip);
-  fr.f.mem(Op.i32Load16U, offset);
-}
-
-function pushImm32(fr: Frame): void {
-  fr.f.get(fr.ip);
-  fr.f.mem(Op.i32Load, SLOT_IMM);
-}
-
-/** Pushes pc (i64). */
-function pushPc(fr: Frame): void {
-  fr.f.get(fr.pcBase);
-  fr.f.get(fr.ip);
-  fr.f.i32Const(SLOT_SCALE);
-  fr.f.op(Op.i32ShrU);
-  fr.f.op(Op.i64ExtendI32U);
-  fr.f.op(Op.i64Add);
-}
-
-/** fuel += left(ip) - retired: makes it the whole remaining budget. */
-function settle(fr: Frame, retired: number): void {
-  slotField16(fr, SLOT_LEFT);
-  fr.f.get(fr.fuel);
-  fr.f.op(Op.i32Add);
-  if (retired > 0) {
-    fr.f.i32Const(retired);
-    fr.f.op(Op.i32Sub);
-  }
-  fr.f.set(fr.fuel);
-}
-
-function advance(fr: Frame, length: number): void {
-  fr.f.get(fr.ip);
-  fr.f.i32Const(length << SLOT_SCALE);
-  fr.f.op(Op.i32Add);
-  fr.f.set(fr.ip);
-}
-
 /** Pushes the number of the register whose offset the slot has at `field`. */
 function registerNumber(fr: Frame, push: Push): void {
   push();
@@ -145,315 +74,6 @@ function registerNumber(fr: Frame, push: Push): void {
   fr.f.i32Const(REGISTER_MASK);
   fr.f.op(Op.i32And);
 }
-
-/** The emitter of one handler. */
-class SlotEmitter implements Emitter {
-  readonly f: FunctionBuilder;
-  readonly #fr: Frame;
-  readonly #handler: Handler;
-  readonly #temps: Map<string, number>;
-  /** Whether the handler's end is unreachable. */
-  ended = false;
-  /** Whether a store of this handler may leave ip stale. */
-  #mayStale = false;
-
-  constructor(fr: Frame, handler: Handler, temps: Map<string, number>) {
-    this.f = fr.f;
-    this.#fr = fr;
-    this.#handler = handler;
-    this.#temps = temps;
-  }
-
-  temp(type: number, n: number): number {
-    const key = `${type}:${n}`;
-    const known = this.#temps.get(key);
-    if (known !== undefined) return known;
-    const local = this.f.local(type);
-    this.#temps.set(key, local);
-    return local;
-  }
-
-  /** Pushes the offset of a source register. */
-  #source(source: Source): void {
-    if (source === 1) slotField16(this.#fr, SLOT_RS1);
-    else if (source === 2) slotField16(this.#fr, SLOT_RS2);
-    else pushImm32(this.#fr);
-  }
-
-  x(source: Source): void {
-    this.#source(source);
-    this.f.mem(Op.i64Load);
-  }
-
-  x32(source: Source): void {
-    this.#source(source);
-    this.f.mem(Op.i32Load);
-  }
-
-  setX(value: Push): void {
-    this.setFBits(value);
-  }
-
-  imm(): void {
-    pushImm32(this.#fr);
-    this.f.op(Op.i64ExtendI32S);
-  }
-
-  imm32(): void {
-    pushImm32(this.#fr);
-  }
-
-  f64Bits(source: Source): void {
-    this.x(source);
-  }
-
-  f64(source: Source): void {
-    this.#source(source);
-    this.f.mem(Op.f64Load);
-  }
-
-  f32(source: Source): void {
-    this.#source(source);
-    this.f.mem(Op.f32Load);
-  }
-
-  boxed(source: Source): void {
-    this.#source(source);
-    this.f.mem(Op.i32Load, 4);
-    this.f.i32Const(-1);
-    this.f.op(Op.i32Eq);
-  }
-
-  setFBits(value: Push): void {
-    slotField16(this.#fr, SLOT_RD);
-    value();
-    this.f.mem(Op.i64Store);
-  }
-
-  setF64(value: Push): void {
-    slotField16(this.#fr, SLOT_RD);
-    value();
-    this.f.mem(Op.f64Store);
-  }
-
-  setF32(value: Push): void {
-    slotField16(this.#fr, SLOT_RD);
-    value();
-    this.f.mem(Op.f32Store);
-    slotField16(this.#fr, SLOT_RD);
-    this.f.i32Const(-1);
-    this.f.mem(Op.i32Store, 4);
-  }
-
-  softFloat(): void {
-    this.f.br(this.#fr.softFloat);
-  }
-
-  pc(): void {
-    pushPc(this.#fr);
-  }
-
-  nextPc(): void {
-    const { f } = this;
-    f.get(this.#fr.pcBase);
-    f.get(this.#fr.ip);
-    f.i32Const(this.#handler.length << SLOT_SCALE);
-    f.op(Op.i32Add);
-    f.i32Const(SLOT_SCALE);
-    f.op(Op.i32ShrU);
-    f.op(Op.i64ExtendI32U);
-    f.op(Op.i64Add);
-  }
-
-  branch(condition: Push): void {
-    condition();
-    this.f.if();
-    this.#goto();
-    this.f.end();
-  }
-
-  jump(): void {
-    this.#goto();
-    this.ended = true;
-  }
-
-  #goto(): void {
-    const fr = this.#fr;
-    const { f } = this;
-    if (this.#handler.far) {
-      this.pc();
-      this.imm();
-      f.op(Op.i64Add);
-      f.set(fr.target);
-      settle(fr, 1);
-      f.br(fr.goto);
-      return;
-    }
-    f.get(fr.fuel);
-    f.get(fr.ip);
-    f.mem(Op.i32Load16S, SLOT_DELTA);
-    f.op(Op.i32Add);
-    f.set(fr.fuel);
-    f.get(fr.ip);
-    pushImm32(fr);
-    f.op(Op.i32Add);
-    f.set(fr.ip);
-    f.get(fr.fuel);
-    f.i32Const(0);
-    f.op(Op.i32GeS);
-    f.brIf(fr.loop);
-    f.br(fr.tired);
-  }
-
-  jumpTo(target: number): void {
-    const fr = this.#fr;
-    this.f.get(target);
-    this.f.set(fr.target);
-    settle(fr, 1);
-    this.f.br(fr.goto);
-    this.ended = true;
-  }
-
-  trap(cause: number, tval: Push): void {
-    const { f } = this;
-    f.i32Const(0);
-    tval();
-    f.mem(Op.i64Store, HART_TVAL);
-    f.i32Const(cause);
-    f.globalSet(this.#fr.calls.trap);
-    f.br(this.#fr.trap);
-    this.ended = true;
-  }
-
-  illegal(): void {
-    const ended = this.ended;
-    // Cpu.run() fills in the instruction word.
-    this.trap(CAUSE_ILLEGAL_INSN, () => this.f.i64Const(0));
-    this.ended = ended;
-  }
-
-  csr(): void {
-    const fr = this.#fr;
-    const { f } = this;
-    f.i32Const(0);
-    f.get(fr.budget);
-    f.get(fr.fuel);
-    slotField16(fr, SLOT_LEFT);
-    f.op(Op.i32Add);
-    f.op(Op.i32Sub);
-    f.mem(Op.i32Store, RETIRED);
-    f.i32Const(INSN_TABLE[this.#handler.row]!.match);
-    pushImm32(fr);
-    slotField16(fr, SLOT_RD);
-    slotField16(fr, SLOT_RS1);
-    f.call(fr.calls.csr);
-    f.if();
-    this.illegal();
-    f.end();
-  }
-
-  /** Leaves the handler when an MMU function has set `trap`. */
-  #checkTrap(): void {
-    this.f.globalGet(this.#fr.calls.trap);
-    this.f.brIf(this.#fr.trap);
-  }
-
-  #effectiveAddress(): void {
-    const fr = this.#fr;
-    this.x(1);
-    this.imm();
-    this.f.op(Op.i64Add);
-    this.f.set(fr.ea);
-    emitTlbEntry(this.f, fr.ea);
-    this.f.set(fr.entry);
-  }
-
-  /** Pushes the memory offset that a TLB hit gives. */
-  #hitOffset(base: number): void {
-    const fr = this.#fr;
-    this.f.get(fr.ea);
-    this.f.op(Op.i32WrapI64);
-    this.f.get(fr.entry);
-    this.f.mem(Op.i32Load, base + 8);
-    this.f.op(Op.i32Add);
-  }
-
-  load(opcode: number, size: Size): void {
-    const fr = this.#fr;
-    const { f } = this;
-    this.#effectiveAddress();
-    emitTlbHit(f, fr.entry, fr.ea, TLB_READ_BASE, size);
-    f.if(I64);
-    this.#hitOffset(TLB_READ_BASE);
-    f.mem(opcode);
-    f.else();
-    f.get(fr.ea);
-    f.i32Const(size);
-    f.call(fr.calls.loadSlow);
-    this.#checkTrap();
-    const extend = SIGN_EXTEND[opcode];
-    if (extend !== undefined) f.op(extend);
-    f.end();
-  }
-
-  store(opcode: number, size: Size, value: Push): void {
-    const fr = this.#fr;
-    const { f } = this;
-    this.#effectiveAddress();
-    emitTlbHit(f, fr.entry, fr.ea, TLB_WRITE_BASE, size);
-    f.if();
-    this.#hitOffset(TLB_WRITE_BASE);
-    value();
-    f.mem(opcode);
-    f.else();
-    f.get(fr.ea);
-    f.i32Const(size);
-    value();
-    f.call(fr.calls.storeSlow);
-    this.#checkTrap();
-    this.#checkStale();
-    f.end();
-  }
-
-  /** The store is done; if it dropped code, ip may point into it. */
-  #checkStale(): void {
-    const { f } = this;
-    f.globalGet(this.#fr.calls.stale);
-    f.if();
-    advance(this.#fr, this.#handler.length);
-    f.br(this.#fr.stale);
-    f.end();
-  }
-
-  atomicOffset(size: 4 | 8, write: boolean): void {
-    const { f } = this;
-    this.x(1);
-    f.i32Const(size);
-    f.i32Const(write ? TLB_WRITE : TLB_READ);
-    f.call(this.#fr.calls.atomicOffset);
-    this.#checkTrap();
-    if (write) this.#mayStale = true;
-  }
-
-  call(helper: Helper): void {
-    this.f.call(this.#fr.calls.helpers[helper]);
-  }
-
-  /** The way to the next instruction. */
-  finish(): void {
-    if (this.ended) return;
-    if (this.#mayStale) this.#checkStale();
-    advance(this.#fr, this.#handler.length);
-    if (this.#handler.next === null) this.f.br(this.#fr.loop);
-  }
-}
-
-/** What turns the zero-extended bytes of loadSlow() into what the opcode loads. */
-const SIGN_EXTEND: Readonly<Record<number, number | undefined>> = {
-  [Op.i64Load8S]: Op.i64Extend8S,
-  [Op.i64Load16S]: Op.i64Extend16S,
-  [Op.i64Load32S]: Op.i64Extend32S,
-};
 
 /**
  * Goes to `target` with the remaining budget in `fuel`: sets ip, pcBase and f. Branches to
@@ -611,10 +231,9 @@ function emitHandlers(fr: Frame): void {
   fr.softFloat = f.block();
   const labels: Label[] = [];
   for (let i = count - 1; i >= 0; i--) {
-    const op = i >= 4 ? i + 1 : i;
-    if (op < count) labels[op] = f.block();
+    if (i !== OP_SOFT_FLOAT) labels[i] = f.block();
   }
-  labels[4] = fr.softFloat;
+  labels[OP_SOFT_FLOAT] = fr.softFloat;
   slotField16(fr, SLOT_OP);
   f.brTable(labels, labels[0]!);
   const special = (emit: () => void): void => {

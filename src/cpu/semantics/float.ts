@@ -7,7 +7,7 @@
 
 import { HART_FFLAGS, HART_FRM } from '../../arch/riscv/hart_state.ts';
 import type { Emitter, Push, Semantics, Source } from '../emitter.ts';
-import { F32, F64, I64, Op } from '../wasm_encoder.ts';
+import { F32, F64, I32, I64, Op } from '../wasm_encoder.ts';
 
 /** NX, "inexact", in fflags. */
 const FFLAG_NX = 1;
@@ -155,27 +155,28 @@ function sumIsExact(e: Emitter, p: Precision, a: number, b: number, r: number): 
   f.op(p.eq);
 }
 
-/** Finishes rd = r when rounding to nearest was asked for and no flag but a set NX is due. */
-function finish(e: Emitter, p: Precision, r: number, normal: boolean, exact: Push | null): void {
+/**
+ * Finishes rd = r when rounding to nearest was asked for and no flag is due: NX is set already
+ * and r is in range, or what `exact` pushes says that r is exact.
+ */
+function finish(e: Emitter, p: Precision, r: number, normal: boolean, exact: Push): void {
+  const { f } = e;
   softFloatUnless(e, () => {
-    roundsToNearest(e);
     inRange(e, p, r, normal);
-    e.f.op(Op.i32And);
     inexactSet(e);
-    if (exact !== null) {
-      e.f.op(Op.i32Eqz);
-      e.f.if(0x7f);
-      exact();
-      e.f.else();
-      e.f.i32Const(1);
-      e.f.end();
-    }
-    e.f.op(Op.i32And);
+    f.op(Op.i32And);
+    f.if(I32);
+    f.i32Const(1);
+    f.else();
+    exact();
+    f.end();
+    roundsToNearest(e);
+    f.op(Op.i32And);
   });
-  setF(e, p, () => e.f.get(r));
+  setF(e, p, () => f.get(r));
 }
 
-/** fadd and fsub: a sum that is finite is normal, or exact (no sum is both tiny and inexact). */
+/** fadd and fsub: no sum is both tiny and inexact, so a finite one raises nothing but NX. */
 function sum(p: Precision, opcode: number): Semantics {
   return (e) => {
     const { f } = e;
@@ -402,27 +403,69 @@ function fromInteger(p: Precision, name: string): Semantics {
   };
 }
 
+/** Pushes whether a * b and then a * b + c are exact; sets r to the sum if so. */
+function fusedIsExact(e: Emitter, p: Precision, l: FusedLocals): void {
+  const { f } = e;
+  const wide = e.temp(F64, 4);
+  const [addend, sum] = [e.temp(F64, 5), e.temp(F64, 6)];
+  const promote = (local: number): void => {
+    f.get(local);
+    if (isSingle(p)) f.op(Op.f64PromoteF32);
+  };
+  promote(l.a);
+  promote(l.b);
+  f.op(Op.f64Mul);
+  f.set(wide);
+  promote(l.c);
+  f.set(addend);
+  f.get(wide);
+  f.get(addend);
+  f.op(Op.f64Add);
+  f.set(sum);
+  f.get(sum);
+  if (isSingle(p)) f.op(Op.f32DemoteF64);
+  f.set(l.r);
+  // The product of two singles fits a double; then the double sum must fit a single.
+  if (isSingle(p)) {
+    promote(l.r);
+    f.get(sum);
+  } else {
+    f.get(l.a);
+    f.get(l.b);
+    e.call('mulErrorD');
+    f.f64Const(0);
+  }
+  f.op(Op.f64Eq);
+  sumIsExact(e, DOUBLE, wide, addend, sum);
+  f.op(Op.i32And);
+}
+
+interface FusedLocals {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly r: number;
+}
+
 /** fmadd = a * b + c, and its three sign variants. The helper gives NaN for what it cannot do. */
 function fused(p: Precision, negateProduct: boolean, negateAddend: boolean): Semantics {
   return (e) => {
     const { f } = e;
-    const r = e.temp(p.type, 2);
+    const local = (n: number): number => e.temp(p.type, n);
+    const l = { a: local(0), b: local(1), c: local(7), r: local(2) };
     const negate = isSingle(p) ? Op.f32Neg : Op.f64Neg;
     needBoxed(e, p, [1, 2, 3]);
-    softFloatUnless(e, () => {
-      roundsToNearest(e);
-      inexactSet(e);
-      f.op(Op.i32And);
-    });
     source(e, p, 1);
     if (negateProduct) f.op(negate);
+    f.tee(l.a);
     source(e, p, 2);
+    f.tee(l.b);
     source(e, p, 3);
     if (negateAddend) f.op(negate);
+    f.tee(l.c);
     e.call(isSingle(p) ? 'fmaS' : 'fmaD');
-    f.set(r);
-    softFloatUnless(e, () => inRange(e, p, r, true));
-    setF(e, p, () => f.get(r));
+    f.set(l.r);
+    finish(e, p, l.r, true, () => fusedIsExact(e, p, l));
   };
 }
 
