@@ -1,6 +1,7 @@
 /**
  * Random programs of every extension on the processor, the oracle and qemu-riscv64: all
- * registers, fcsr and the data window must come out the same, byte by byte.
+ * registers, fcsr and the data window must come out the same, byte by byte. Then F and D on all
+ * combinations of corner values.
  *
  * ISA_COUNT is how many instructions of each extension to execute, ISA_SEED where to start.
  */
@@ -8,6 +9,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { countMismatches, explain, findFailingRun, type Pair, pairsOf, runAll } from './compare.ts';
+import { cornerRuns } from './corners.ts';
 import { type Engine, findQemu, Oracle, type Outcome, Qemu } from './engine.ts';
 import { generate, ROWS, type Row } from './generate.ts';
 import { buildImage, type Image, type Run } from './image.ts';
@@ -23,7 +25,8 @@ const RUNS_PER_IMAGE = 4000;
 const COUNT_PER_IMAGE = 60_000;
 
 interface Result {
-  readonly row: Row;
+  readonly name: string;
+  /** Instructions executed of the row's extension, and of all. */
   readonly counted: number;
   readonly executed: number;
   readonly runs: number;
@@ -47,25 +50,57 @@ function batch(row: Row, r: Random): Run[] {
   return runs;
 }
 
+/** Runs `runs` everywhere and adds to `pairs`; explains the first difference. @returns whether there was none. */
+async function compareRuns(
+  engines: readonly Engine[],
+  runs: readonly Run[],
+  pairs: Pair[],
+  name: string,
+): Promise<boolean> {
+  const outcomes = await runAll(engines, buildImage(runs));
+  if (countMismatches(outcomes, runs.length, pairs) < 0) return true;
+  const failing = await findFailingRun(engines, runs);
+  console.log(
+    failing === null ? `seed ${name}: only together` : await explain(engines, failing, name),
+  );
+  return false;
+}
+
 async function runRow(row: Row, others: readonly Engine[]): Promise<Result> {
   const oracle = new Oracle();
   const engines = [oracle, ...others];
   const pairs = pairsOf(engines);
   let runs = 0;
-  for (let n = 0; counted(row, oracle) < COUNT; n++) {
+  let same = true;
+  for (let n = 0; same && counted(row, oracle) < COUNT; n++) {
     const seed = SEED * 1000 + n;
     const generated = batch(row, new Random(seed + 0x1_0000_0000 * ROWS.indexOf(row)));
-    const outcomes = await runAll(engines, buildImage(generated));
+    same = await compareRuns(engines, generated, pairs, `${row.name}/${seed}`);
     runs += generated.length;
-    if (countMismatches(outcomes, generated.length, pairs) < 0) continue;
-    const failing = await findFailingRun(engines, generated);
-    const name = `${row.name}/${seed}`;
-    console.log(
-      failing === null ? `seed ${name}: only together` : await explain(engines, failing, name),
-    );
-    break;
   }
-  return { row, counted: counted(row, oracle), executed: executed(oracle), runs, pairs };
+  const { name } = row;
+  return { name, counted: counted(row, oracle), executed: executed(oracle), runs, pairs };
+}
+
+async function runCorners(others: readonly Engine[]): Promise<Result> {
+  const oracle = new Oracle();
+  const engines = [oracle, ...others];
+  const pairs = pairsOf(engines);
+  const all = [...cornerRuns()];
+  let same = true;
+  for (let from = 0; same && from < all.length; from += RUNS_PER_IMAGE) {
+    const runs = all.slice(from, from + RUNS_PER_IMAGE);
+    same = await compareRuns(engines, runs, pairs, 'corners');
+  }
+  const { F, D } = oracle.counts;
+  const name = 'F, D corners';
+  return { name, counted: F + D, executed: executed(oracle), runs: all.length, pairs };
+}
+
+function assertSame(result: Result): void {
+  for (const pair of result.pairs) {
+    assert.equal(pair.mismatches, 0, `${pair.left} and ${pair.right} differ`);
+  }
 }
 
 function printTable(results: readonly Result[]): void {
@@ -78,7 +113,7 @@ function printTable(results: readonly Result[]): void {
     ...pairs.map((p) => `${p.left} != ${p.right}`),
   ];
   const rows = results.map((r) => [
-    r.row.name,
+    r.name,
     r.counted.toLocaleString('en'),
     r.executed.toLocaleString('en'),
     r.runs.toLocaleString('en'),
@@ -119,12 +154,16 @@ describe('random instructions', () => {
     it(`of ${row.name} do the same everywhere`, async () => {
       const result = await runRow(row, others);
       results.push(result);
-      for (const pair of result.pairs) {
-        assert.equal(pair.mismatches, 0, `${pair.left} and ${pair.right} differ`);
-      }
+      assertSame(result);
       assert.ok(result.counted >= COUNT);
     });
   }
+
+  it('of F and D do the same on all corner values in all rounding modes', async () => {
+    const result = await runCorners(others);
+    results.push(result);
+    assertSame(result);
+  });
 });
 
 /** The oracle, with one instruction word taken for another. */
