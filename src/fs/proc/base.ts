@@ -17,6 +17,7 @@ import {
   type FileOps,
   type InodeOps,
 } from '../fs_types.ts';
+import { dirLlseek } from '../llseek.ts';
 import { procPidStatm, procPidStatus, procTaskStat } from './array.ts';
 import {
   FD_DIR_INODE_OPS,
@@ -25,7 +26,7 @@ import {
   FDINFO_DIR_OPS,
   nameToInt,
 } from './fd.ts';
-import { parseInteger, seqFileOps, seqLseek, type SeqShow, type SeqStore } from './generic.ts';
+import { parseInteger, seqFileOps, type SeqShow, type SeqStore } from './generic.ts';
 import { showLimits } from './limits.ts';
 import { MEM_OPS, showCmdline, showEnviron } from './mem.ts';
 import { pidLinkOps, taskCwd, taskExe, taskRoot } from './path.ts';
@@ -133,8 +134,15 @@ const TID_ENTRIES: readonly PidEntry[] = [
   dir('fdinfo', 0o555, FDINFO_DIR_INODE_OPS, FDINFO_DIR_OPS),
   mmText('environ', 0o400, showMm(showEnviron)),
   one('status', showTask(procPidStatus)),
-  one('limits', showTask((task) => showLimits(task.signal.limits))),
-  rw('comm', showTask((task) => `${task.comm}\n`), storeComm),
+  one(
+    'limits',
+    showTask((task) => showLimits(task.signal.limits)),
+  ),
+  rw(
+    'comm',
+    showTask((task) => `${task.comm}\n`),
+    storeComm,
+  ),
   one('cmdline', showMm(showCmdline)),
   one('stat', showTask(procTaskStat)),
   one('statm', showTask(procPidStatm)),
@@ -149,15 +157,29 @@ const TID_ENTRIES: readonly PidEntry[] = [
   mmText('smaps', 0o444, showMm(showSmaps)),
   mmText('smaps_rollup', 0o444, showMm(showSmapsRollup)),
   reg('pagemap', 0o400, PAGEMAP_OPS),
-  one('wchan', showTask(() => '0')),
-  one('cgroup', showTask(() => '0::/\n')),
+  one(
+    'wchan',
+    showTask(() => '0'),
+  ),
+  one(
+    'cgroup',
+    showTask(() => '0::/\n'),
+  ),
   one('oom_score', showTask(showOomScore)),
-  rw('oom_score_adj', showTask((task) => `${task.signal.oomScoreAdj}\n`), storeOomScoreAdj),
-  rw('use_odf', showMm((mm) => `${prctlGetCowPte(mm) ? 1 : 0}\n`), storeUseOdf),
+  rw(
+    'oom_score_adj',
+    showTask((task) => `${task.signal.oomScoreAdj}\n`),
+    storeOomScoreAdj,
+  ),
+  rw(
+    'use_odf',
+    showMm((mm) => `${prctlGetCowPte(mm) ? 1 : 0}\n`),
+    storeUseOdf,
+  ),
 ];
 
 const TASK_DIR_INODE_OPS: InodeOps = { lookup: lookupThread, getAttr: pidUpdateInode };
-const TASK_DIR_OPS: FileOps = { iterate: iterateThreads, llseek: seqLseek };
+const TASK_DIR_OPS: FileOps = { iterate: iterateThreads, llseek: dirLlseek };
 
 const TGID_ENTRIES: readonly PidEntry[] = [
   ...TID_ENTRIES,
@@ -165,7 +187,7 @@ const TGID_ENTRIES: readonly PidEntry[] = [
 ];
 
 const PID_DIR_INODE_OPS: InodeOps = { lookup: lookupPidEntry, getAttr: pidUpdateInode };
-const PID_DIR_OPS: FileOps = { iterate: iteratePidEntries, llseek: seqLseek };
+const PID_DIR_OPS: FileOps = { iterate: iteratePidEntries, llseek: dirLlseek };
 
 function entriesOf(pid: ProcPid): readonly PidEntry[] {
   return pid.thread ? TID_ENTRIES : TGID_ENTRIES;
@@ -176,7 +198,13 @@ function entryIno(pid: ProcPid, index: number): number {
   return pidIno(pid.pid, (pid.thread ? PID_INO_THREAD : 0) + 1 + index);
 }
 
-function pidDentry(parent: Dentry, name: string, entry: PidEntry, ino: number, pid: ProcPid): Dentry {
+function pidDentry(
+  parent: Dentry,
+  name: string,
+  entry: PidEntry,
+  ino: number,
+  pid: ProcPid,
+): Dentry {
   const inode = new Inode(parent.sb, entry.mode, entry.iOps, entry.fOps, ino);
   inode.data = pid;
   if (isDir(entry.mode)) inode.nlink = 2;

@@ -16,7 +16,8 @@ import {
   type InodeOps,
   type Path,
 } from '../fs_types.ts';
-import { PROC_INODE_OPS, seqFileOps, seqLseek } from './generic.ts';
+import { dirLlseek } from '../llseek.ts';
+import { PROC_INODE_OPS, seqFileOps } from './generic.ts';
 import {
   currentTask,
   getProcTask,
@@ -128,7 +129,7 @@ function fdDirInodeOps(which: FdDir): InodeOps {
 }
 
 function fdDirFileOps(which: FdDir, type: number): FileOps {
-  return { iterate: (file, emit) => iterateFds(which, type, file, emit), llseek: seqLseek };
+  return { iterate: (file, emit) => iterateFds(which, type, file, emit), llseek: dirLlseek };
 }
 
 export const FD_DIR_INODE_OPS = fdDirInodeOps(FD_DIR);

@@ -8,7 +8,6 @@
 
 import { copyFromIter, copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import { EFAULT, EINVAL } from '../../uapi/errno.ts';
-import { SEEK_CUR, SEEK_SET } from '../../uapi/fcntl.ts';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../../uapi/stat.ts';
 import { dAddInode, dcacheReaddir, linkDirectory } from '../dcache.ts';
 import {
@@ -18,7 +17,9 @@ import {
   type FileOps,
   type FsContext,
   type InodeOps,
+  type SuperOps,
 } from '../fs_types.ts';
+import { dirLlseek } from '../llseek.ts';
 
 /** Bytes of one write() that a file takes at most. */
 const STORE_MAX = 4096;
@@ -27,15 +28,6 @@ const STORE_MAX = 4096;
 export type SeqShow = (file: File) => string | number;
 /** Takes what a program wrote. @returns bytes taken, or -errno. */
 export type SeqStore = (file: File, text: string) => number;
-
-/** Sets file.pos as lseek() asks. @returns it, or -EINVAL; there is no end to seek from. */
-export function seqLseek(file: File, offset: number, whence: number): number {
-  if (whence !== SEEK_SET && whence !== SEEK_CUR) return -EINVAL;
-  const pos = whence === SEEK_CUR ? file.pos + offset : offset;
-  if (pos < 0) return -EINVAL;
-  file.pos = pos;
-  return pos;
-}
 
 /** Copies from `bytes` at `pos`. @returns bytes copied, 0 at the end, or -EFAULT. */
 export function simpleReadFromBuffer(to: IovIter, bytes: Uint8Array, pos: number): number {
@@ -66,16 +58,21 @@ export function seqFileOps(
   store?: SeqStore,
   open?: (file: File, ctx: FsContext) => number,
 ): FileOps {
-  const ops: FileOps = { read: (file, to, pos) => seqRead(show, file, to, pos), llseek: seqLseek };
+  const ops: FileOps = { read: (file, to, pos) => seqRead(show, file, to, pos), llseek: dirLlseek };
   ops.write = (file, from) => (store === undefined ? -EINVAL : seqWrite(store, file, from));
   if (open !== undefined) ops.open = open;
   return ops;
 }
 
+/** A file system without blocks. */
+export const PSEUDO_SUPER_OPS: SuperOps = {
+  statfs: () => ({ blocks: 0, free: 0, files: 0, freeFiles: 0 }),
+};
+
 /** Files here have no size to cut: O_TRUNC is no error. */
 export const PROC_INODE_OPS: InodeOps = { setSize: () => 0 };
 
-const PROC_DIR_OPS: FileOps = { iterate: dcacheReaddir, llseek: seqLseek };
+const PROC_DIR_OPS: FileOps = { iterate: dcacheReaddir, llseek: dirLlseek };
 
 /** Makes a directory that lists its dentries. */
 export function procMkdir(dir: Dentry, name: string, iOps: InodeOps = {}): Dentry {

@@ -6,7 +6,7 @@ import type { MmStruct } from '../../mm/mm_types.ts';
 import { getUser8, rawCopyFromUser, rawCopyToUser } from '../../mm/uaccess.ts';
 import { EFAULT, EIO, ESRCH } from '../../uapi/errno.ts';
 import type { File, FileOps } from '../fs_types.ts';
-import { seqLseek } from './generic.ts';
+import { dirLlseek } from '../llseek.ts';
 import { getProcTask, openMm } from './pid.ts';
 
 /** Bytes copied at a time. */
@@ -77,4 +77,4 @@ function memWrite(file: File, from: IovIter, pos: number): number {
   return done;
 }
 
-export const MEM_OPS: FileOps = { open: openMm, read: memRead, write: memWrite, llseek: seqLseek };
+export const MEM_OPS: FileOps = { open: openMm, read: memRead, write: memWrite, llseek: dirLlseek };

@@ -5,7 +5,14 @@ import type { Task } from '../../kernel/task.ts';
 import { EACCES, ENOENT } from '../../uapi/errno.ts';
 import { dPath } from '../dcache.ts';
 import { File, pathFrom, type Inode, type InodeOps, type Path } from '../fs_types.ts';
-import { currentTask, getProcTask, pidUpdateInode, procPid, ptraceMayAccess, taskHasExited } from './pid.ts';
+import {
+  currentTask,
+  getProcTask,
+  pidUpdateInode,
+  procPid,
+  ptraceMayAccess,
+  taskHasExited,
+} from './pid.ts';
 
 /** The name of a place as the task that asks sees it. */
 export function pathText(kernel: Kernel, path: Path): string | number {

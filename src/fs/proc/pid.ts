@@ -7,7 +7,7 @@
  */
 
 import type { Kernel } from '../../kernel/kernel.ts';
-import { EXIT_DEAD, EXIT_ZOMBIE, Task, type SignalStruct } from '../../kernel/task.ts';
+import { EXIT_DEAD, EXIT_ZOMBIE, type Task, type SignalStruct } from '../../kernel/task.ts';
 import type { MmStruct } from '../../mm/mm_types.ts';
 import { EACCES, ESRCH } from '../../uapi/errno.ts';
 import type { File, FsContext, Inode } from '../fs_types.ts';

@@ -2,10 +2,10 @@
 
 import type { Task } from '../../kernel/task.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME } from '../../uapi/mount.ts';
+import { devMajor, devMinor } from '../../uapi/stat.ts';
 import { Path, pathFrom, type Mount, type SuperBlock, type Vfs } from '../fs_types.ts';
 import { manglePath } from './generic.ts';
 import { taskHasExited } from './pid.ts';
-import { devParts } from './task_mmu.ts';
 
 const ESCAPED = ' \t\n\\#';
 
@@ -74,10 +74,10 @@ export function showMountinfo(task: Task): string {
   let text = '';
   for (const { mnt, at } of seenMounts(task)) {
     const parent = mnt.at === null ? mnt.id : mnt.at.mnt.id;
-    const { major, minor } = devParts(mnt.sb.dev);
+    const dev = `${devMajor(mnt.sb.dev)}:${devMinor(mnt.sb.dev)}`;
     const options = (mountReadOnly(mnt) ? 'ro' : 'rw') + mountOptions(mnt);
     const source = manglePath(mnt.source, ESCAPED);
-    text += `${mnt.id} ${parent} ${major}:${minor} ${rootInSuper(mnt)} ${at} ${options}`;
+    text += `${mnt.id} ${parent} ${dev} ${rootInSuper(mnt)} ${at} ${options}`;
     text += ` - ${mnt.sb.fsType} ${source} ${superOptions(mnt.sb)}\n`;
   }
   return text;

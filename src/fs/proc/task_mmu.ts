@@ -55,8 +55,10 @@ import {
   VM_WRITE,
 } from '../../mm/vma.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../uapi/errno.ts';
+import { devMajor, devMinor } from '../../uapi/stat.ts';
 import type { File, FileOps } from '../fs_types.ts';
-import { manglePath, padNumber, seqLseek } from './generic.ts';
+import { dirLlseek } from '../llseek.ts';
+import { manglePath, padNumber } from './generic.ts';
 import { currentTask, getProcTask, openMm, procPid } from './pid.ts';
 
 /** Column at which the name of a mapping starts, less one. @linux show_vma_header_prefix seq_setwidth */
@@ -95,11 +97,6 @@ function vmaName(vma: Vma): string {
   return anonName === null ? '' : `[anon:${anonName}]`;
 }
 
-/** Major and minor of a device number. @linux include/linux/kdev_t.h:new_decode_dev */
-export function devParts(dev: number): { major: number; minor: number } {
-  return { major: (dev >>> 8) & 0xfff, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
-}
-
 function permissions(flags: number): string {
   const r = (flags & VM_READ) === 0 ? '-' : 'r';
   const w = (flags & VM_WRITE) === 0 ? '-' : 'w';
@@ -115,9 +112,8 @@ function header(
   dev: number,
   ino: number,
 ): string {
-  const { major, minor } = devParts(dev);
   const range = `${hex(start, 8)}-${hex(end, 8)} ${perms} ${hex(pgoff * PAGE_SIZE, 8)}`;
-  return `${range} ${hex(major, 2)}:${hex(minor, 2)} ${ino} `;
+  return `${range} ${hex(devMajor(dev), 2)}:${hex(devMinor(dev), 2)} ${ino} `;
 }
 
 function named(prefix: string, name: string): string {
@@ -356,7 +352,11 @@ function pagemapRead(file: File, to: IovIter, pos: number): number {
   while (to.remaining > 0) {
     const start = ((pos + done) / PM_ENTRY_BYTES) * PAGE_SIZE;
     if (start >= TASK_SIZE) break;
-    const entries = Math.min(PM_BATCH, to.remaining / PM_ENTRY_BYTES, (TASK_SIZE - start) / PAGE_SIZE);
+    const entries = Math.min(
+      PM_BATCH,
+      to.remaining / PM_ENTRY_BYTES,
+      (TASK_SIZE - start) / PAGE_SIZE,
+    );
     const bytes = new Uint8Array(entries * PM_ENTRY_BYTES);
     const end = start + entries * PAGE_SIZE;
     fillPagemap(task.mm, start, end, new DataView(bytes.buffer), showPfn);
@@ -368,4 +368,4 @@ function pagemapRead(file: File, to: IovIter, pos: number): number {
   return done;
 }
 
-export const PAGEMAP_OPS: FileOps = { open: openMm, read: pagemapRead, llseek: seqLseek };
+export const PAGEMAP_OPS: FileOps = { open: openMm, read: pagemapRead, llseek: dirLlseek };

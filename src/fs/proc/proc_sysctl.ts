@@ -1,0 +1,115 @@
+/**
+ * /proc/sys: what sysctl shows. Values are those the kernel works with; only the names of
+ * the machine can be set.
+ *
+ * @linux fs/proc/proc_sysctl.c, kernel/sysctl.c
+ */
+
+import type { Kernel } from '../../kernel/kernel.ts';
+import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from '../../mm/mmap_limits.ts';
+import { EINVAL } from '../../uapi/errno.ts';
+import type { Dentry } from '../fs_types.ts';
+import { procCreate, procCreateText, procMkdir, seqFileOps } from './generic.ts';
+
+/** Supplementary groups a process may have. @linux NGROUPS_MAX */
+const NGROUPS_MAX = 65_536;
+const PID_MAX = 32_768;
+/** CAP_CHECKPOINT_RESTORE. */
+const CAP_LAST_CAP = 40;
+/** Largest RLIMIT_NOFILE. Linux's default (fs.nr_open). */
+const NR_OPEN = 1_048_576;
+/** Largest buffer an ordinary user may give a pipe, in bytes. Linux's default. */
+const PIPE_MAX_SIZE = 1_048_576;
+/** LONG_MAX: open files are not limited machine-wide. */
+const FILE_MAX = '9223372036854775807';
+/** Bits in the random pool, always full. @linux drivers/char/random.c:POOL_READY_BITS */
+const ENTROPY_BITS = 256;
+/** Longest backlog of listen(). Linux's default (net.core.somaxconn). */
+const SOMAXCONN = 4096;
+/** Longest host or domain name. @linux __NEW_UTS_LEN */
+const UTS_LEN = 64;
+
+/** A version 4 UUID. @linux lib/uuid.c:generate_random_uuid */
+function randomUuid(kernel: Kernel): string {
+  const bytes = new Uint8Array(16);
+  kernel.random.fill(bytes);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Buffer.from(bytes).toString('hex');
+  const parts = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20)];
+  return `${parts.join('-')}-${hex.slice(20)}`;
+}
+
+/** Files with a value each. */
+function values(dir: Dentry, table: Readonly<Record<string, string | number>>): void {
+  for (const [name, value] of Object.entries(table)) {
+    procCreateText(dir, name, () => `${value}\n`);
+  }
+}
+
+/** A name of the machine that root can set. @linux kernel/utsname_sysctl.c:proc_do_uts_string */
+function utsFile(
+  kernel: Kernel,
+  dir: Dentry,
+  name: string,
+  field: 'nodename' | 'domainname',
+): void {
+  const show = (): string => `${kernel.uts[field]}\n`;
+  const store = (_file: unknown, text: string): number => {
+    const value = text.split(/[\0\n]/, 1)[0]!;
+    if (value.length > UTS_LEN) return -EINVAL;
+    kernel.uts[field] = value;
+    return text.length;
+  };
+  procCreate(dir, name, 0o644, seqFileOps(show, store));
+}
+
+function kernelTable(kernel: Kernel, sys: Dentry): void {
+  const dir = procMkdir(sys, 'kernel');
+  const { uts } = kernel;
+  utsFile(kernel, dir, 'hostname', 'nodename');
+  utsFile(kernel, dir, 'domainname', 'domainname');
+  values(dir, {
+    ostype: uts.sysname,
+    osrelease: uts.release,
+    version: uts.version,
+    ngroups_max: NGROUPS_MAX,
+    pid_max: PID_MAX,
+    cap_last_cap: CAP_LAST_CAP,
+    'threads-max': kernel.maxTasks,
+    core_pattern: 'core',
+    core_uses_pid: 0,
+    randomize_va_space: 0,
+    tainted: 0,
+  });
+  const random = procMkdir(dir, 'random');
+  values(random, {
+    boot_id: randomUuid(kernel),
+    entropy_avail: ENTROPY_BITS,
+    poolsize: ENTROPY_BITS,
+  });
+  procCreateText(random, 'uuid', () => `${randomUuid(kernel)}\n`);
+}
+
+/** Builds /proc/sys. */
+export function procSysInit(kernel: Kernel, root: Dentry): void {
+  const sys = procMkdir(root, 'sys');
+  kernelTable(kernel, sys);
+  values(procMkdir(sys, 'vm'), {
+    overcommit_memory: 0,
+    overcommit_ratio: 50,
+    mmap_min_addr: MMAP_MIN_ADDR,
+    max_map_count: MAX_MAP_COUNT,
+    nr_hugepages: 0,
+    swappiness: 60,
+  });
+  const fs = procMkdir(sys, 'fs');
+  values(fs, {
+    'file-max': FILE_MAX,
+    nr_open: NR_OPEN,
+    'pipe-max-size': PIPE_MAX_SIZE,
+    suid_dumpable: 0,
+  });
+  const net = procMkdir(sys, 'net');
+  values(procMkdir(net, 'core'), { somaxconn: SOMAXCONN });
+}

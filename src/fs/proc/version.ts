@@ -1,0 +1,64 @@
+/** Files of /proc about the machine as such: version, cpuinfo, filesystems and kin. @linux fs/proc/version.c, arch/riscv/kernel/cpu.c */
+
+import type { Kernel } from '../../kernel/kernel.ts';
+import { devMajor } from '../../uapi/stat.ts';
+import type { Vfs } from '../fs_types.ts';
+
+/** What the processor implements (src/cpu). */
+const ISA = 'rv64imafdc_zicsr_zifencei';
+
+export function showVersion(kernel: Kernel): string {
+  const { sysname, release, version } = kernel.uts;
+  return `${sysname} version ${release} (cowshed@cowshed) (cowshed) ${version}\n`;
+}
+
+/** One hart. @linux arch/riscv/kernel/cpu.c:c_show */
+export function showCpuinfo(): string {
+  return [
+    'processor\t: 0\n',
+    'hart\t\t: 0\n',
+    `isa\t\t: ${ISA}\n`,
+    'mmu\t\t: sv48\n',
+    'mvendorid\t: 0x0\n',
+    'marchid\t\t: 0x0\n',
+    'mimpid\t\t: 0x0\n',
+    `hart isa\t: ${ISA}\n`,
+    '\n',
+  ].join('');
+}
+
+/** Types of the file systems there are; none needs a device. @linux fs/filesystems.c:filesystems_proc_show */
+export function showFilesystems(vfs: Vfs): string {
+  const types = new Set(vfs.superBlocks.map((sb) => sb.fsType));
+  return [...types].map((type) => `nodev\t${type}\n`).join('');
+}
+
+/** There is no boot loader to pass any. */
+export function showKernelCmdline(): string {
+  return '\n';
+}
+
+/** A heading and no partition. @linux block/genhd.c:show_partition_start */
+export function showPartitions(): string {
+  return 'major minor  #blocks  name\n\n';
+}
+
+/** A heading and no swap area. @linux mm/swapfile.c:swap_show */
+export function showSwaps(): string {
+  return 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n';
+}
+
+/** Majors of the character devices. @linux block/genhd.c, fs/char_dev.c:chrdev_show */
+export function showDevices(vfs: Vfs): string {
+  const majors = new Set([...vfs.chrdevs.keys()].map(devMajor));
+  const names: ReadonlyMap<number, string> = new Map([
+    [1, 'mem'],
+    [4, 'tty'],
+    [5, '/dev/tty'],
+    [10, 'misc'],
+    [136, 'pts'],
+  ]);
+  const lines = [...majors].sort((a, b) => a - b);
+  const rows = lines.map((major) => `${String(major).padStart(3)} ${names.get(major) ?? 'chr'}\n`);
+  return `Character devices:\n${rows.join('')}\nBlock devices:\n`;
+}
