@@ -64,13 +64,16 @@ export class Kernel {
   sliceStart = 0;
   /** The current task gives up the rest of its slice (sched_yield). */
   needResched = false;
+  /** Time that any task has had the hart, ns. */
+  busyTime = 0;
   /** Forks and context switches since boot (/proc/stat). */
   forks = 0;
   switches = 0;
   readonly maxTasks: number;
   /** Registers of dead tasks, for new ones. */
   readonly spareRegs: Int32Array[] = [];
-  private lastPid = HOST_PID;
+  /** The newest pid. */
+  lastPid = HOST_PID;
 
   constructor(ram: Ram, pgdat: PgData, options: KernelOptions) {
     this.ram = ram;

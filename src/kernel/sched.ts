@@ -65,7 +65,11 @@ export function sleepKillable(task: Task): void {
 /** Charges the time since the current task got the hart to it. @returns the time now, monotonic ns. */
 export function accountRuntime(kernel: Kernel): number {
   const now = kernel.clock.now();
-  if (kernel.current !== null) kernel.current.runtime += now - kernel.sliceStart;
+  if (kernel.current !== null) {
+    const elapsed = now - kernel.sliceStart;
+    kernel.current.runtime += elapsed;
+    kernel.busyTime += elapsed;
+  }
   kernel.sliceStart = now;
   return now;
 }
