@@ -9,6 +9,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TASK_SIZE, pageAlignDown, pageAlignUp } from '../arch/riscv/pgtable.ts';
 import type { File } from '../fs/fs_types.ts';
 import { fromHalves } from '../lib/bits.ts';
+import { vmBrkFlags } from '../mm/brk.ts';
 import { doMmap, doMunmap, findVma } from '../mm/mmap.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { clearUser } from '../mm/uaccess.ts';
@@ -241,10 +242,7 @@ function mapSegment(mm: MmStruct, file: File, phdr: ElfPhdr, addr: number, fixed
   }
   const end = pageAlignUp(addr + phdr.memsz);
   if (end <= anonFrom) return 0;
-  const prot = segmentProt(phdr.flags);
-  const flags = MAP_PRIVATE | MAP_ANONYMOUS | fixed;
-  const mapped = doMmap(mm, anonFrom, end - anonFrom, prot, flags, null, 0);
-  return mapped < 0 ? mapped : 0;
+  return vmBrkFlags(mm, anonFrom, end - anonFrom, (phdr.flags & PF_X) !== 0);
 }
 
 /** Largest alignment a segment asks for, at least a page. */

@@ -9,7 +9,8 @@
 import { REGS_PC, REGS_X } from '../arch/riscv/hart_state.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignDown, pageAlignUp, TASK_SIZE } from '../arch/riscv/pgtable.ts';
-import type { File, FsStruct } from '../fs/fs_types.ts';
+import type { File, FsContext } from '../fs/fs_types.ts';
+import { openExec } from '../fs/open.ts';
 import { highHalf, lowHalf } from '../lib/bits.ts';
 import { mmAlloc, mmput } from '../mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
@@ -30,14 +31,13 @@ import {
   type LoadedElf,
 } from './binfmt_elf.ts';
 import { isScript, loadScript } from './binfmt_script.ts';
-import { openExec } from './exec_file.ts';
 import { checkStrings, createElfTables, mapStack } from './exec_stack.ts';
 import { doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
 import { NO_RETURN } from './sched.ts';
 import { flushSignalHandlers, forceSignal, resetSigaction, sigInfo } from './signal.ts';
-import { SighandStruct, type Rlimits, type Task } from './task.ts';
+import { SighandStruct, type Cred, type Rlimits, type Task } from './task.ts';
 import { STACK_TOP, mapVdso } from './vdso.ts';
 
 /** Scripts that may run scripts. @linux exec_binprm */
@@ -68,7 +68,7 @@ export class ExecFatal {
 }
 
 /** Opens what will finally be mapped, through scripts. @returns 0 with bprm.file set, or -errno. */
-function openBinary(fs: FsStruct, task: Task | null, bprm: LinuxBinprm): number {
+function openBinary(ctx: FsContext, bprm: LinuxBinprm): number {
   for (let depth = 0; ; depth++) {
     if (depth > SCRIPT_DEPTH_MAX) return -ELOOP;
     bprm.buf.fill(0);
@@ -77,7 +77,7 @@ function openBinary(fs: FsStruct, task: Task | null, bprm: LinuxBinprm): number 
     if (!isScript(bprm.buf)) return 0;
     const interp = loadScript(bprm);
     if (typeof interp === 'number') return interp;
-    const file = openExec(fs, task, interp);
+    const file = openExec(ctx.fs, ctx, interp);
     if (typeof file === 'number') return file;
     bprm.file.putFile();
     bprm.file = file;
@@ -85,14 +85,10 @@ function openBinary(fs: FsStruct, task: Task | null, bprm: LinuxBinprm): number 
 }
 
 /** The interpreter's image, null if the program needs none, or -errno. The file has one reference. */
-function openInterpreter(
-  fs: FsStruct,
-  task: Task | null,
-  image: ElfImage,
-): ElfImage | null | number {
+function openInterpreter(ctx: FsContext, image: ElfImage): ElfImage | null | number {
   const path = interpreterPath(image);
   if (path === null || typeof path === 'number') return path;
-  const file = openExec(fs, task, path);
+  const file = openExec(ctx.fs, ctx, path);
   if (typeof file === 'number') return file;
   const interp = readInterpreter(file);
   if (typeof interp === 'number') file.putFile();
@@ -121,7 +117,7 @@ function buildImage(
   bprm: LinuxBinprm,
   image: ElfImage,
   interp: ElfImage | null,
-  cred: Task['cred'],
+  cred: Cred,
 ): { entry: number; sp: number } | number {
   const strings = checkStrings(bprm, mm.limits.stack);
   if (strings < 0) return strings;
@@ -153,20 +149,19 @@ function basename(path: string): string {
 function loadBinary(
   kernel: Kernel,
   bprm: LinuxBinprm,
-  fs: FsStruct,
-  task: Task | null,
+  ctx: FsContext,
   limits: Rlimits,
-  cred: Task['cred'],
+  cred: Cred,
 ): LoadedProgram | ExecFatal | number {
   const strings = checkStrings(bprm, limits.stack);
   if (strings < 0) return strings;
-  const err = openBinary(fs, task, bprm);
+  const err = openBinary(ctx, bprm);
   if (err !== 0) return err;
   const head = new DataView(bprm.buf.buffer, 0, EHDR_BYTES);
   if (head.getUint32(0, true) !== ELF_MAGIC) return -ENOEXEC;
   const image = readElf(bprm.file, bprm.buf, ENOEXEC);
   if (typeof image === 'number') return image;
-  const interp = openInterpreter(fs, task, image);
+  const interp = openInterpreter(ctx, image);
   if (typeof interp === 'number') return interp;
   const program = loadImage(kernel, bprm, image, interp, limits, cred);
   interp?.file.putFile();
@@ -179,7 +174,7 @@ function loadImage(
   image: ElfImage,
   interp: ElfImage | null,
   limits: Rlimits,
-  cred: Task['cred'],
+  cred: Cred,
 ): LoadedProgram | ExecFatal | number {
   const mm = mmAlloc(kernel.pgdat, limits);
   if (mm === null) return -ENOMEM;
@@ -196,31 +191,31 @@ function loadImage(
 
 /**
  * Loads a program into a new address space.
- * @param task whose file table /dev/fd paths mean; null for the host.
+ * @param ctx whose root, descriptors and rights the interpreters are opened with.
+ * @param file the program; its reference is used up.
+ * @param filename what it was called: AT_EXECFN, and the name a script is given.
  * @returns the program; -errno when it cannot be run; ExecFatal when Linux would have
  *   destroyed the caller before it noticed.
  */
 export function loadProgram(
   kernel: Kernel,
-  fs: FsStruct,
-  task: Task | null,
-  path: string,
+  ctx: FsContext,
+  file: File,
+  filename: string,
   argv: readonly string[],
   envp: readonly string[],
   limits: Rlimits,
-  cred: Task['cred'],
+  cred: Cred,
 ): LoadedProgram | ExecFatal | number {
-  const file: File | number = openExec(fs, task, path);
-  if (typeof file === 'number') return file;
   const bprm: LinuxBinprm = {
     file,
-    filename: path,
-    interp: path,
+    filename,
+    interp: filename,
     argv: argv.length === 0 ? [''] : argv,
     envp,
     buf: new Uint8Array(BINPRM_BUF_SIZE),
   };
-  const program = loadBinary(kernel, bprm, fs, task, limits, cred);
+  const program = loadBinary(kernel, bprm, ctx, limits, cred);
   bprm.file.putFile();
   return program;
 }
@@ -291,18 +286,20 @@ function beginNewExec(kernel: Kernel, task: Task, program: LoadedProgram): void 
 
 /**
  * execve(2) for the current task.
+ * @param file the opened program; its reference is used up.
  * @returns NO_RETURN, with the new program's registers in task.regs; or -ENOENT, -EACCES,
  *   -ENOEXEC, -ELIBBAD, -E2BIG, -ENOMEM, -ELOOP, -EIO...
  */
 export function doExecve(
   kernel: Kernel,
   task: Task,
-  path: string,
+  file: File,
+  filename: string,
   argv: readonly string[],
   envp: readonly string[],
 ): number {
   const { limits } = task.signal;
-  const program = loadProgram(kernel, task.fs, task, path, argv, envp, limits, task.cred);
+  const program = loadProgram(kernel, task, file, filename, argv, envp, limits, task.cred);
   if (typeof program === 'number') return program;
   if (program instanceof ExecFatal) {
     resetSigaction(task.sighand, SIGSEGV);

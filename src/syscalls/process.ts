@@ -16,18 +16,10 @@ import {
   CSIGNAL,
 } from '../uapi/sched.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { atPath, openExec } from '../fs/open.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
-import {
-  E2BIG,
-  EACCES,
-  EFAULT,
-  EINVAL,
-  ENAMETOOLONG,
-  ENOENT,
-  EPERM,
-  ESRCH,
-} from '../uapi/errno.ts';
+import { E2BIG, EACCES, EFAULT, EINVAL, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
   P_ALL,
   P_PGID,
@@ -42,7 +34,6 @@ import {
 } from '../uapi/wait.ts';
 import { SIGCHLD, SIGINFO_BYTES } from '../uapi/signal.ts';
 import { doExecve } from '../kernel/exec.ts';
-import { atPath } from '../kernel/exec_file.ts';
 import { WaitResult, doWait, sysExit, sysExitGroup } from '../kernel/exit.ts';
 import { kernelClone, type KernelCloneArgs } from '../kernel/fork.ts';
 import { HOST_PID, type Kernel } from '../kernel/kernel.ts';
@@ -128,13 +119,14 @@ function execve(kernel: Kernel, task: Task, path: string, argv: number, envp: nu
   if (typeof args === 'number') return args;
   const env = copyStrings(task, envp);
   if (typeof env === 'number') return env;
-  return doExecve(kernel, task, path, args, env);
+  const file = openExec(task.fs, task, path);
+  if (typeof file === 'number') return file;
+  return doExecve(kernel, task, file, path, args, env);
 }
 
 export function sysExecve(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const path = strncpyFromUser(task.mm!, args.ulong(0), PATH_MAX);
   if (typeof path === 'number') return path;
-  if (path === '') return -ENOENT;
   return execve(kernel, task, path, args.ulong(1), args.ulong(2));
 }
 

@@ -10,6 +10,7 @@ import { NO_RETURN } from '../kernel/sched.ts';
 import type { Task } from '../kernel/task.ts';
 import { signalName } from '../uapi/signal.ts';
 import type { SyscallArgs } from './args.ts';
+import type { SyscallRow } from './row.ts';
 
 const PATH_MAX = 4096;
 /** Bytes of a buffer or string shown. strace's default. */
@@ -211,8 +212,7 @@ function hex(value: number): string {
 }
 
 export class Strace {
-  private readonly names: readonly string[];
-  private readonly known: readonly boolean[];
+  private readonly rows: readonly (SyscallRow | undefined)[];
   private readonly emit: (line: string) => void;
   private firstPid = 0;
   /** Arguments of the call in progress, all but those only known afterwards. */
@@ -220,21 +220,17 @@ export class Strace {
   /** Place of an `r` argument and its address; -1 if there is none. */
   private readAt = -1;
   private readAddr = 0;
-  /** Calls this kernel does not have, with how often they were made. */
-  readonly absent = new Map<string, number>();
 
-  /**
-   * @param names by number; a missing one prints as syscall_N.
-   * @param known by number: whether there is a handler.
-   */
-  constructor(names: readonly string[], known: readonly boolean[], emit: (line: string) => void) {
-    this.names = names;
-    this.known = known;
+  /** @param emit called with each line. */
+  constructor(table: readonly SyscallRow[], emit: (line: string) => void) {
+    const rows: SyscallRow[] = [];
+    for (const row of table) rows[row.nr] = row;
+    this.rows = rows;
     this.emit = emit;
   }
 
   private name(nr: number): string {
-    return this.names[nr] ?? `syscall_${nr}`;
+    return this.rows[nr]?.name ?? `syscall_${nr}`;
   }
 
   /** Before a call, and again each time one that slept runs again. */
@@ -275,18 +271,13 @@ export class Strace {
   /** After a call that has ended. */
   leave(task: Task, nr: number, result: number): void {
     const name = this.name(nr);
-    if (this.known[nr] !== true) this.absent.set(name, (this.absent.get(name) ?? 0) + 1);
     if (this.readAt >= 0 && result >= 0) {
       this.texts[this.readAt] = userBytes(task, this.readAddr, result);
     }
     if (this.firstPid === 0) this.firstPid = task.pid;
     const who = task.pid === this.firstPid ? '' : `[pid ${task.pid}] `;
-    this.emit(`${who}${name}(${this.texts.join(', ')}) = ${resultText(name, result)}`);
-  }
-
-  /** What a process was told between its calls. */
-  signal(task: Task, signo: number): void {
-    this.emit(`[pid ${task.pid}] --- ${signalName(signo)} ---`);
+    const absent = this.rows[nr]?.handler === undefined ? ' (not implemented)' : '';
+    this.emit(`${who}${name}(${this.texts.join(', ')}) = ${resultText(name, result)}${absent}`);
   }
 }
 

@@ -5,6 +5,7 @@
 
 import * as unistd from '../uapi/unistd.ts';
 import type { SyscallHandler } from './args.ts';
+import type { SyscallRow } from './row.ts';
 import * as cred from './cred.ts';
 import * as futex from './futex.ts';
 import * as mman from './mman.ts';
@@ -12,15 +13,6 @@ import * as process from './process.ts';
 import * as signal from './signal.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
-
-/** A call and its state: `note` says what a partial one lacks. */
-export interface SyscallRow {
-  readonly nr: number;
-  readonly name: string;
-  readonly status: 'supported' | 'partial' | 'absent';
-  readonly note: string;
-  readonly handler: SyscallHandler | undefined;
-}
 
 function supported(nr: number, name: string, handler: SyscallHandler): SyscallRow {
   return { nr, name, status: 'supported', note: '', handler };
@@ -192,11 +184,4 @@ export function syscallHandlers(): (SyscallHandler | undefined)[] {
   const handlers = new Array<SyscallHandler | undefined>(unistd.NR_SYSCALLS).fill(undefined);
   for (const { nr, handler } of SYSCALLS) handlers[nr] = handler;
   return handlers;
-}
-
-/** Names by number. */
-export function syscallNames(): string[] {
-  const names: string[] = [];
-  for (const { nr, name } of SYSCALLS) names[nr] = name;
-  return names;
 }

@@ -1,7 +1,8 @@
 /** Clocks, sleeping and timers. @linux kernel/time/ SYSCALL_DEFINE* */
 
-import { fromHalvesSigned } from '../lib/bits.ts';
-import { copyFromUser, copyToUser } from '../mm/uaccess.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
+import { copyFromUser, copyToUser, putUser64, userFrame } from '../mm/uaccess.ts';
 import {
   EFAULT,
   EINVAL,
@@ -128,20 +129,26 @@ function cpuClockNs(kernel: Kernel, task: Task, clock: number): number {
   return (clock & 4) !== 0 ? threadRuntime(kernel, target) : processRuntime(kernel, target.signal);
 }
 
-export function sysClockGettime(kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const clock = args.int(0);
-  const bytes = new Uint8Array(TIMESPEC_BYTES);
-  const view = new DataView(bytes.buffer);
-  if (isWallClock(clock)) putWallTime(kernel, view, 1);
-  else {
-    const ns = clockNs(kernel, task, clock);
-    if (ns < 0) return ns;
-    putNs(view, 0, ns, 1);
+/** Writes two longs, as struct timespec. @returns 0 or -EFAULT. @hot */
+function putTimespec(task: Task, addr: number, sec: number, part: number): number {
+  const mm = task.mm!;
+  const inPage = addr % PAGE_SIZE;
+  if (addr % 8 !== 0 || inPage > PAGE_SIZE - TIMESPEC_BYTES) {
+    return putUser64(mm, addr, sec) === 0 ? putUser64(mm, addr + 8, part) : -EFAULT;
   }
-  return copyToUser(task.mm!, args.ulong(1), bytes);
+  const at = userFrame(mm, addr, true);
+  if (at < 0) return -EFAULT;
+  const { i32 } = mm.pgdat.ram;
+  const word = at >>> 2;
+  i32[word] = lowHalf(sec);
+  i32[word + 1] = highHalf(sec);
+  i32[word + 2] = part;
+  i32[word + 3] = 0;
+  return 0;
 }
 
-function putWallTime(kernel: Kernel, view: DataView, unit: number): void {
+/** Wall-clock time now, as parts of `unit` ns. */
+function putNow(kernel: Kernel, task: Task, addr: number, unit: number): number {
   const { clock } = kernel;
   const ns = clock.now();
   const carry = Math.floor(ns / NSEC_PER_SEC);
@@ -151,13 +158,23 @@ function putWallTime(kernel: Kernel, view: DataView, unit: number): void {
     nsec -= NSEC_PER_SEC;
     sec++;
   }
-  putSeconds(view, 0, sec, Math.floor(nsec / unit));
+  return putTimespec(task, addr, sec, Math.floor(nsec / unit));
+}
+
+/** @hot programs without a vDSO call it all the time */
+export function sysClockGettime(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const clock = args.int(0);
+  const addr = args.ulong(1);
+  if (isWallClock(clock)) return putNow(kernel, task, addr, 1);
+  const ns = clockNs(kernel, task, clock);
+  if (ns < 0) return ns;
+  const sec = Math.floor(ns / NSEC_PER_SEC);
+  return putTimespec(task, addr, sec, ns - sec * NSEC_PER_SEC);
 }
 
 export function sysGettimeofday(kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const bytes = new Uint8Array(TIMESPEC_BYTES);
-  putWallTime(kernel, new DataView(bytes.buffer), NSEC_PER_USEC);
-  if (args.ulong(0) !== 0 && copyToUser(task.mm!, args.ulong(0), bytes) !== 0) return -EFAULT;
+  const addr = args.ulong(0);
+  if (addr !== 0 && putNow(kernel, task, addr, NSEC_PER_USEC) !== 0) return -EFAULT;
   if (args.ulong(1) === 0) return 0;
   return copyToUser(task.mm!, args.ulong(1), new Uint8Array(8));
 }

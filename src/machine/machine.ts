@@ -1,0 +1,376 @@
+/**
+ * The public object: one kernel, one processor, one memory. The embedder spawns programs in
+ * it, talks to them through streams, clones them, and reads and writes its files.
+ */
+
+import { MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { HART_INSTRET } from '../arch/riscv/hart_state.ts';
+import { Ram } from '../arch/riscv/ram.ts';
+import { Cpu } from '../cpu/cpu.ts';
+import type { File } from '../fs/fs_types.ts';
+import { openExec } from '../fs/open.ts';
+import { killAllSuperBlocks } from '../fs/super.ts';
+import { ExecFatal, loadProgram, startThread, type LoadedProgram } from '../kernel/exec.ts';
+import { killAll } from '../kernel/exit.ts';
+import { cloneForHost } from '../kernel/fork.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import { saveCurrent } from '../kernel/sched.ts';
+import { initialRlimits } from '../kernel/sys.ts';
+import {
+  ROOT_CRED,
+  SIGACTION_WORDS,
+  SighandStruct,
+  TASK_KILLABLE,
+  Task,
+  type Cred,
+  type SignalStruct,
+} from '../kernel/task.ts';
+import { vdsoSetup } from '../kernel/vdso.ts';
+import { createPgData } from '../mm/mm_init.ts';
+import { MMF_COW_PTE } from '../mm/mm_struct.ts';
+import { Strace } from '../syscalls/strace.ts';
+import { SYSCALLS, syscallHandlers } from '../syscalls/table.ts';
+import { EAGAIN, ESRCH } from '../uapi/errno.ts';
+import { NSIG, SIGCHLD } from '../uapi/signal.ts';
+import { CowshedError, errnoError } from './errors.ts';
+import { explainExec } from './explain_exec.ts';
+import { HostFiles } from './host_files.ts';
+import { MachineLoop } from './loop.ts';
+import { Process, type ProcessHost, type StdioOptions } from './process.ts';
+import { bytesOf, createRootFs, type HostMount, type RootSpec } from './root_fs.ts';
+import { openStdio, replaceStdio, stdioFiles, type Stdio } from './stdio.ts';
+import { TrapContext } from './trap.ts';
+
+export type { HostMount, RootSpec } from './root_fs.ts';
+
+const DEFAULT_MEMORY = 2 * 1024 ** 3;
+const WASM_PAGE = 65536;
+/** What a program gets when spawn() names no environment. */
+const DEFAULT_ENV: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/root',
+};
+/** A timer that only keeps the host's event loop alive, ms. */
+const KEEP_ALIVE_MS = 0x7fff_ffff;
+
+export interface MachineOptions {
+  /** Bytes; rounded up to 64 KiB, 8 MiB to just below 4 GiB. Default 2 GiB. Committed as it is touched. */
+  readonly memory?: number | undefined;
+  /** fork shares page tables. Default true. */
+  readonly cowPte?: boolean | undefined;
+  /** Root file system. Default: an empty one in memory, with /dev, /proc, /sys and /tmp. */
+  readonly root?: RootSpec | undefined;
+  /** Host directories shown in the guest, read-only. */
+  readonly mounts?: readonly HostMount[] | undefined;
+  /** Default 'cowshed'. */
+  readonly hostname?: string | undefined;
+  /** Called with one line for each system call. */
+  readonly strace?: ((line: string) => void) | undefined;
+  /** Makes getrandom(), /dev/urandom and AT_RANDOM repeatable. */
+  readonly randomSeed?: number | undefined;
+  /** Called with each line of the kernel's log. */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+export interface SpawnOptions extends StdioOptions {
+  /** The whole environment of the program. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Working directory in the guest. Default '/'. */
+  readonly cwd?: string | undefined;
+  /** Descriptors 0, 1 and 2 are one terminal; output is read from stdout. */
+  readonly tty?: boolean | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+}
+
+/** Counters since boot, and memory in bytes. */
+export interface MachineStats {
+  readonly instructions: number;
+  readonly systemCalls: number;
+  readonly trapFaults: number;
+  readonly forks: number;
+  readonly contextSwitches: number;
+  readonly processes: number;
+  readonly pageFaults: number;
+  readonly majorFaults: number;
+  readonly pageCopies: number;
+  readonly pageReuses: number;
+  readonly sharedTables: number;
+  readonly tableCopies: number;
+  readonly tableReuses: number;
+  readonly tableFallbacks: number;
+  readonly oomKills: number;
+  readonly memoryBytes: number;
+  readonly freeBytes: number;
+  readonly pageTableBytes: number;
+}
+
+function memoryBytes(wanted: number | undefined): number {
+  const bytes = Math.ceil((wanted ?? DEFAULT_MEMORY) / WASM_PAGE) * WASM_PAGE;
+  if (bytes >= MIN_MEMORY_BYTES && bytes <= MAX_MEMORY_BYTES) return bytes;
+  throw new CowshedError(
+    'ERR_MEMORY_SIZE',
+    `Cannot make a machine with ${bytes} bytes of memory: want ${MIN_MEMORY_BYTES} to ${MAX_MEMORY_BYTES}`,
+  );
+}
+
+function createRam(bytes: number): Ram {
+  try {
+    return new Ram(bytes);
+  } catch (error) {
+    throw new CowshedError(
+      'ENOMEM',
+      `Cannot reserve ${bytes} bytes of memory: the host refused`,
+      error,
+    );
+  }
+}
+
+export class Machine implements ProcessHost {
+  private readonly kernel: Kernel;
+  private readonly context: TrapContext;
+  private readonly loop: MachineLoop;
+  private readonly files: HostFiles;
+  private readonly processes = new Map<SignalStruct, { process: Process; stdio: Stdio }>();
+  private keepAlive: NodeJS.Timeout | null = null;
+  private failure: CowshedError | null = null;
+  /** Free frames once the machine had booted: what must be free again when nothing runs. */
+  private readonly bootFrames: number;
+
+  /** @throws CowshedError for a bad option, or when the host cannot give the memory. */
+  static async create(options: MachineOptions = {}): Promise<Machine> {
+    return new Machine(options);
+  }
+
+  private constructor(options: MachineOptions) {
+    const ram = createRam(memoryBytes(options.memory));
+    const pgdat = createPgData(ram);
+    const kernel = new Kernel(ram, pgdat, {
+      hostname: options.hostname ?? 'cowshed',
+      cowPte: options.cowPte ?? true,
+      randomSeed: options.randomSeed,
+    });
+    this.kernel = kernel;
+    kernel.log.onLine = options.log ?? null;
+    kernel.vdso = vdsoSetup(pgdat);
+    const cpu = new Cpu(ram, { timeNs: () => kernel.clock.now() });
+    this.context = new TrapContext(kernel, cpu, syscallHandlers());
+    if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
+    this.loop = new MachineLoop(this.context, (error) => this.fail(error));
+    const ctx = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
+    this.files = new HostFiles(ctx);
+    this.bootFrames = pgdat.freeFrames;
+  }
+
+  /**
+   * Starts a program.
+   * @param path absolute, or relative to `cwd`.
+   * @param argv with the program's name for itself first.
+   * @throws CowshedError with the errno execve() would give: ENOENT, EACCES, ENOEXEC...
+   */
+  spawn(path: string, argv: readonly string[], options: SpawnOptions = {}): Process {
+    this.checkAlive(`run "${path}"`);
+    const { kernel } = this;
+    const cred = credOf(options);
+    const fs = this.files.workingDirectory(options.cwd ?? '/', cred);
+    const limits = initialRlimits(kernel.maxTasks);
+    const ctx = { fs, files: null, cred };
+    const file = openExec(fs, ctx, bytesOf(path));
+    if (typeof file === 'number') throw errnoError(file, `run "${path}"`);
+    const env = Object.entries(options.env ?? DEFAULT_ENV).map(([k, v]) => bytesOf(`${k}=${v}`));
+    const program = this.load(ctx, file, path, argv.map(bytesOf), env, limits, cred);
+    if (kernel.cowPte) program.mm.flags |= MMF_COW_PTE;
+    const stdio = openStdio(this.files.vfs, this.files.context, options);
+    const pid = kernel.allocPid();
+    const sighand = new SighandStruct(new Int32Array(NSIG * SIGACTION_WORDS), false);
+    const task = new Task(pid, pid, kernel.runQueue, kernel.spareRegs.pop(), null, {
+      mm: program.mm,
+      files: stdioFiles(stdio),
+      fs,
+      sighand,
+      signal: null,
+      cred,
+      comm: program.comm,
+      exitSignal: SIGCHLD,
+      limits,
+    });
+    task.startTime = kernel.clock.now();
+    task.signal.didExec = true;
+    startThread(task, program);
+    kernel.tasks.set(pid, task);
+    return this.adopt(task, stdio);
+  }
+
+  private load(
+    ctx: Parameters<typeof loadProgram>[1],
+    file: File,
+    path: string,
+    argv: readonly string[],
+    env: readonly string[],
+    limits: ReturnType<typeof initialRlimits>,
+    cred: Cred,
+  ): LoadedProgram {
+    file.getFile();
+    const program = loadProgram(this.kernel, ctx, file, bytesOf(path), argv, env, limits, cred);
+    try {
+      if (program instanceof ExecFatal) {
+        throw errnoError(program.errno, `load "${path}"`, 'its segments cannot be mapped');
+      }
+      if (typeof program !== 'number') return program;
+      throw errnoError(program, `load "${path}"`, explainExec(file, program));
+    } finally {
+      file.putFile();
+    }
+  }
+
+  /** Makes a ready task's process visible to the embedder and lets it run. */
+  private adopt(task: Task, stdio: Stdio): Process {
+    const process = new Process(this, task.signal, stdio);
+    const { signal } = task;
+    this.processes.set(signal, { process, stdio });
+    this.keepAlive ??= setInterval(() => {}, KEEP_ALIVE_MS);
+    signal.onExit?.add({ wake: () => this.forget(signal) });
+    for (const thread of signal.threads) thread.makeRunnable();
+    return process;
+  }
+
+  private forget(signal: SignalStruct): void {
+    this.processes.delete(signal);
+    if (this.processes.size > 0 || this.keepAlive === null) return;
+    clearInterval(this.keepAlive);
+    this.keepAlive = null;
+  }
+
+  /** Process.fork(). */
+  cloneProcess(signal: SignalStruct, options: StdioOptions): Process {
+    const action = `clone process ${signal.tgid}`;
+    this.checkAlive(action);
+    const known = this.processes.get(signal);
+    const { leader } = signal;
+    if (known === undefined || leader.mm === null) throw errnoError(-ESRCH, action, 'it has ended');
+    if (leader.state === TASK_KILLABLE) {
+      throw errnoError(-EAGAIN, action, 'it waits for a vfork child');
+    }
+    saveCurrent(this.kernel);
+    const child = cloneForHost(this.kernel, leader);
+    if (typeof child === 'number') throw errnoError(child, action);
+    child.signal.pgrp = child.pid;
+    child.signal.session = child.pid;
+    const stdio = openStdio(this.files.vfs, this.files.context, options);
+    replaceStdio(child.files, known.stdio, stdio);
+    return this.adopt(child, stdio);
+  }
+
+  /** @throws CowshedError ENOENT, EISDIR... */
+  readFile(path: string): Uint8Array {
+    this.checkAlive(`read "${path}"`);
+    return this.files.readFile(path);
+  }
+
+  /** Creates or replaces a file. @param mode permission bits of a new one. */
+  writeFile(path: string, data: string | Uint8Array, mode = 0o644): void {
+    this.checkAlive(`write "${path}"`);
+    this.files.writeFile(path, typeof data === 'string' ? Buffer.from(data, 'utf8') : data, mode);
+  }
+
+  /** Makes a directory and those above it; one that exists is left alone. */
+  mkdir(path: string, mode = 0o755): void {
+    this.checkAlive(`make directory "${path}"`);
+    this.files.mkdir(path, mode);
+  }
+
+  stats(): MachineStats {
+    const { kernel, context } = this;
+    const { pgdat, ram } = kernel;
+    const { vmstat } = pgdat;
+    const retired = ram.u32[HART_INSTRET >> 2]! + ram.u32[(HART_INSTRET >> 2) + 1]! * 2 ** 32;
+    return {
+      instructions: retired,
+      systemCalls: context.syscalls,
+      trapFaults: context.faults,
+      forks: kernel.forks,
+      contextSwitches: kernel.switches,
+      processes: this.processes.size,
+      pageFaults: vmstat.pgfault,
+      majorFaults: vmstat.pgmajfault,
+      pageCopies: vmstat.pgcow,
+      pageReuses: vmstat.pgreuse,
+      sharedTables: vmstat.cowPteShared,
+      tableCopies: vmstat.cowPteBreakCopy,
+      tableReuses: vmstat.cowPteBreakReuse,
+      tableFallbacks: vmstat.cowPteFallback,
+      oomKills: vmstat.oomKill,
+      memoryBytes: ram.layout.bytes,
+      freeBytes: pgdat.freeFrames * PAGE_SIZE,
+      pageTableBytes: pgdat.pageTables * PAGE_SIZE,
+    };
+  }
+
+  /** Lines of the kernel's log, as dmesg prints them. */
+  dmesg(): readonly string[] {
+    return this.kernel.log.lines;
+  }
+
+  /** Ends every process and gives the memory back to the host. No method works afterwards. */
+  async dispose(): Promise<void> {
+    this.end(new CowshedError('ERR_DISPOSED', 'The machine has been disposed of'));
+  }
+
+  /** The kernel found a bug in itself, or a callback of the embedder threw. */
+  private fail(error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.end(new CowshedError('ERR_MACHINE', `The machine has stopped: ${text}`, error));
+  }
+
+  private end(reason: CowshedError): void {
+    if (this.failure !== null) return;
+    this.failure = reason;
+    this.loop.stop();
+    const open = [...this.processes.values()];
+    try {
+      killAll(this.kernel);
+      killAllSuperBlocks(this.files.vfs);
+    } catch {
+      // A machine that broke may be too broken to be taken down in order: its memory goes anyway.
+    }
+    for (const { process, stdio } of open) {
+      process.fail(reason);
+      stdio.close();
+    }
+    if (this.keepAlive !== null) clearInterval(this.keepAlive);
+  }
+
+  private checkAlive(action: string): void {
+    const { failure } = this;
+    if (failure === null) return;
+    throw new CowshedError(failure.code, `Cannot ${action}: ${failure.message}`, failure.cause);
+  }
+
+  /**
+   * Frames in use that were not at boot and hold no cached file: 0 when nothing runs and
+   * nothing has leaked. For tests.
+   */
+  leakedFrames(): number {
+    return this.bootFrames - this.kernel.pgdat.freeFrames - this.files.cachedPages();
+  }
+
+  /** The kernel's state. For tests and inspectors: not part of the stable interface. */
+  get internals(): Kernel {
+    return this.kernel;
+  }
+}
+
+function credOf({ uid = 0, gid = 0 }: SpawnOptions): Cred {
+  if (uid === 0 && gid === 0) return ROOT_CRED;
+  return {
+    uid,
+    euid: uid,
+    suid: uid,
+    fsuid: uid,
+    gid,
+    egid: gid,
+    sgid: gid,
+    fsgid: gid,
+    groups: [],
+  };
+}

@@ -1,0 +1,150 @@
+/** Standard streams: node's streams on the host's side, files on the guest's. */
+
+import { Readable, Writable } from 'node:stream';
+import { HostStream, openHostStream } from '../fs/console.ts';
+import { FdTable, type File, type FsContext, type Vfs } from '../fs/fs_types.ts';
+import { vfsOpen } from '../fs/open.ts';
+import { AT_FDCWD, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
+import { errnoError } from './errors.ts';
+import type { ProcessStreams, StdioKind, StdioOptions } from './process.ts';
+
+/** Bytes in flight in one direction before the sender waits. Linux's pipe size. */
+const PIPE_BYTES = 65536;
+
+/** The streams of one process: the host's ends, and the guest's open files 0, 1 and 2. */
+export interface Stdio extends ProcessStreams {
+  readonly ends: readonly [File, File, File];
+  /** Ends the host's streams when the machine goes. */
+  close(): void;
+}
+
+function openNull(ctx: FsContext, flags: number): File {
+  const file = vfsOpen(ctx, AT_FDCWD, '/dev/null', { flags, mode: 0, resolve: 0 });
+  if (typeof file === 'number') throw errnoError(file, 'open "/dev/null"');
+  return file;
+}
+
+/** What the host writes goes to the guest. */
+function inputOf(stream: HostStream): Writable {
+  let resume: (() => void) | null = null;
+  const release = (): void => {
+    const done = resume;
+    resume = null;
+    done?.();
+  };
+  const input = new Writable({
+    highWaterMark: PIPE_BYTES,
+    write(chunk: Uint8Array, _encoding, done) {
+      // The guest keeps the bytes; the caller may use its buffer again.
+      stream.push(Uint8Array.from(chunk));
+      if (stream.buffered < PIPE_BYTES || stream.readers === 0) done();
+      else resume = done;
+    },
+    final(done) {
+      stream.end();
+      done();
+    },
+    destroy(error, done) {
+      stream.end();
+      release();
+      done(error);
+    },
+  });
+  stream.onRead = () => {
+    if (stream.buffered < PIPE_BYTES) release();
+  };
+  // Nobody will read: what is still written goes nowhere, as it would with a closed pipe.
+  stream.onReadersGone = () => void input.destroy();
+  return input;
+}
+
+/** What the guest writes comes to the host. */
+function outputOf(stream: HostStream): Readable {
+  const output = new Readable({
+    highWaterMark: PIPE_BYTES,
+    read() {
+      stream.drained();
+    },
+    destroy(error, done) {
+      stream.close();
+      done(error);
+    },
+  });
+  stream.onWrite = (data) => output.push(data);
+  stream.onWritersGone = () => void output.push(null);
+  return output;
+}
+
+interface End<T> {
+  readonly host: T;
+  readonly guest: File;
+}
+
+function openInput(vfs: Vfs, ctx: FsContext, kind: StdioKind): End<Writable> {
+  if (kind === 'null') {
+    const host = new Writable({ write: (_chunk, _encoding, done) => done() });
+    return { host: host.end(), guest: openNull(ctx, O_RDONLY) };
+  }
+  const stream = new HostStream();
+  const host = inputOf(stream);
+  const guest = openHostStream(vfs, stream, O_RDONLY);
+  if (kind === 'inherit') process.stdin.pipe(host);
+  return { host, guest };
+}
+
+function openOutput(
+  vfs: Vfs,
+  ctx: FsContext,
+  kind: StdioKind,
+  inherited: NodeJS.WritableStream,
+): End<Readable> {
+  if (kind === 'null') return { host: Readable.from([]), guest: openNull(ctx, O_WRONLY) };
+  const stream = new HostStream();
+  const host = outputOf(stream);
+  const guest = openHostStream(vfs, stream, O_WRONLY);
+  if (kind === 'inherit') host.pipe(inherited, { end: false });
+  return { host, guest };
+}
+
+function assemble(input: End<Writable>, output: End<Readable>, errors: End<Readable>): Stdio {
+  return {
+    stdin: input.host,
+    stdout: output.host,
+    stderr: errors.host,
+    ends: [input.guest, output.guest, errors.guest],
+    close() {
+      input.host.destroy();
+      if (!output.host.destroyed) output.host.push(null);
+      if (!errors.host.destroyed) errors.host.push(null);
+    },
+  };
+}
+
+/** Opens the streams of a new process. Each guest file has one reference. */
+export function openStdio(vfs: Vfs, ctx: FsContext, options: StdioOptions): Stdio {
+  return assemble(
+    openInput(vfs, ctx, options.stdin ?? 'null'),
+    openOutput(vfs, ctx, options.stdout ?? 'pipe', process.stdout),
+    openOutput(vfs, ctx, options.stderr ?? 'pipe', process.stderr),
+  );
+}
+
+/** A descriptor table with the streams as 0, 1 and 2; it takes over their references. */
+export function stdioFiles(stdio: Stdio): FdTable {
+  const files = new FdTable();
+  stdio.ends.forEach((file, fd) => files.install(fd, file, false));
+  return files;
+}
+
+/** Puts `stdio` where a cloned process has the streams of its original, under whatever descriptors. */
+export function replaceStdio(files: FdTable, original: Stdio, stdio: Stdio): void {
+  for (let fd = 0; fd < files.size; fd++) {
+    const file = files.getRaw(fd);
+    const which = file === undefined ? -1 : original.ends.indexOf(file);
+    if (which < 0) continue;
+    const end = stdio.ends[which]!;
+    end.getFile();
+    files.install(fd, end, files.getCloexec(fd));
+  }
+  for (const end of stdio.ends) end.putFile();
+}
