@@ -7,10 +7,21 @@
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
 
+/** Longer messages are differences of data that nobody reads to the end. */
+const MESSAGE_LINES = 40;
+const MESSAGE_COLUMNS = 300;
+
+/** Message and stack; an assertion's stack has lost its message on the way from the test's process. */
+function errorText({ message, stack = '' }) {
+  const frames = stack.split('\n').filter((line) => /^\s+at (?!.*node:internal)/.test(line));
+  const lines = message.split('\n').map((line) => line.slice(0, MESSAGE_COLUMNS));
+  return [...lines.slice(0, MESSAGE_LINES), ...frames].join('\n');
+}
+
 function describeError(error) {
   if (error === undefined) return '';
   const cause = error.cause ?? error;
-  const text = cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause);
+  const text = cause instanceof Error ? errorText(cause) : inspect(cause);
   return text.replace(/^/gm, '    ');
 }
 
