@@ -16,8 +16,8 @@
  * In F and D instructions that may end in the soft-float unit, delta is rm | operation << 3.
  */
 
-import { HART_F, HART_X } from '../arch/riscv/hart_state.ts';
-import { HART_BASE, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { HART_F, HART_SCRATCH, HART_X } from '../arch/riscv/hart_state.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 
 export const SLOT_SIZE = 16;
 /** log2(SLOT_SIZE / 2): an address's distance in bytes to one in slots. */
@@ -36,19 +36,19 @@ export const END_SLOT = SLOTS_PER_PAGE * SLOT_SIZE;
 /** Bytes of one frame's predecoded code. */
 export const CODE_PAGE_SIZE = END_SLOT + SLOT_SIZE;
 
-/** Where writes to x0 go. Bits 3-7 are 0 as in the offset of x0, so that registerNumber() holds. */
-export const X0_SINK = HART_BASE + 0x300;
+/** The processor's part of the hart's scratch area; a multiple of 256, see X0_SINK. */
+const SCRATCH = HART_SCRATCH + 0xc0;
+/** Where writes to x0 go. Bits 3-7 are 0 as in the offset of x0: REGISTER_SHIFT needs it. */
+export const X0_SINK = SCRATCH;
 /** Instructions retired in the current call of the interpreter, for rdinstret (u32). */
-export const RETIRED = HART_BASE + 0x308;
+export const RETIRED = SCRATCH + 0x08;
 /** The instruction word that CROSS_SLOTS holds (u32), or 0. */
-export const CROSS_WORD = HART_BASE + 0x30c;
+export const CROSS_WORD = SCRATCH + 0x0c;
 /**
  * An instruction whose halves lie on two pages is decoded here: its slot, the slot of its second
  * half, and an end slot.
  */
-export const CROSS_SLOTS = HART_BASE + 0x310;
-/** End of what the processor uses of the hart's scratch area. */
-export const SCRATCH_END = CROSS_SLOTS + 3 * SLOT_SIZE;
+export const CROSS_SLOTS = SCRATCH + 0x10;
 
 /** Offset of integer register `n` as a source. */
 export function xOffset(n: number): number {
@@ -64,7 +64,7 @@ export function fOffset(n: number): number {
   return HART_F + n * 8;
 }
 
-/** Emission uses the same formula: (offset >> 3) & 31. */
+/** Number of a register by its offset: (offset >> REGISTER_SHIFT) & REGISTER_MASK. */
 export const REGISTER_SHIFT = 3;
 export const REGISTER_MASK = 31;
 

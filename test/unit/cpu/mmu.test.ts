@@ -9,7 +9,7 @@ import {
   CAUSE_STORE_PAGE_FAULT,
 } from '../../../src/arch/riscv/cause.ts';
 import { HART_RESERVED, HART_SATP, HART_TVAL } from '../../../src/arch/riscv/hart_state.ts';
-import { PAGE_SIZE } from '../../../src/arch/riscv/memlayout.ts';
+import { MAX_MEMORY_BYTES, PAGE_SIZE } from '../../../src/arch/riscv/memlayout.ts';
 import {
   entryPtr,
   mkPte,
@@ -224,6 +224,22 @@ describe('stores', () => {
     flushTlbAll(m.ram);
     assert.equal(runAt(m, SD, BigInt(va + 0x12_3458), 77n), CAUSE_ECALL_U);
     assert.equal(m.ram.u8[2 * PMD_SIZE + 0x12_3458], 77);
+  });
+});
+
+describe('the largest memory', () => {
+  it('loads, stores and runs from frames above 2 GiB', () => {
+    const m = new BareMachine(MAX_MEMORY_BYTES);
+    const last = m.ram.layout.nrFrames - 1;
+    m.map(TEXT, RXU, (last - 1) as Pfn);
+    m.map(DATA, RWU, last as Pfn);
+    assert.equal(runAt(m, SD, BigInt(DATA + PAGE_SIZE - 8), 0x1122334455667788n), CAUSE_ECALL_U);
+    assert.equal(m.ram.u8[MAX_MEMORY_BYTES - 8], 0x88);
+    m.map(TEXT + PAGE_SIZE, RXU, (last - 2) as Pfn);
+    m.code(TEXT + PAGE_SIZE, [LD, ECALL]);
+    m.pc = TEXT + PAGE_SIZE;
+    assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+    assert.equal(m.x(A0), 0x1122334455667788n);
   });
 });
 
