@@ -94,6 +94,16 @@ export function procCreateText(dir: Dentry, name: string, show: SeqShow): Inode 
   return procCreate(dir, name, 0o444, seqFileOps(show));
 }
 
+/** Makes files that show one value each. */
+export function procCreateValues(
+  dir: Dentry,
+  table: Readonly<Record<string, string | number>>,
+): void {
+  for (const [name, value] of Object.entries(table)) {
+    procCreateText(dir, name, () => `${value}\n`);
+  }
+}
+
 /** Makes a symbolic link with a fixed target. */
 export function procSymlink(dir: Dentry, name: string, target: string): Inode {
   const inode = new Inode(dir.sb, S_IFLNK | 0o777, {}, {});
@@ -116,11 +126,11 @@ function hexWord(word: number): string {
   return (word >>> 0).toString(16).padStart(8, '0');
 }
 
-/** Writes characters of `escape` (and backslashes) as octal, so that lines stay lines. @linux fs/seq_file.c:mangle_path */
-export function manglePath(path: string, escape: string): string {
+/** Writes characters of `special` as octal, so that lines stay lines. @linux fs/seq_file.c:mangle_path */
+export function manglePath(path: string, special: string): string {
   let out = '';
   for (const char of path) {
-    const octal = escape.includes(char);
+    const octal = special.includes(char);
     out += octal ? `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}` : char;
   }
   return out;

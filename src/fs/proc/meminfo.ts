@@ -189,3 +189,14 @@ export function showBuddyinfo(kernel: Kernel): string {
   }
   return `${text}\n`;
 }
+
+/** The rows of one node, which holds all memory. @linux drivers/base/node.c:node_read_meminfo */
+export function showNodeMeminfo(kernel: Kernel): string {
+  const { managedFrames, freeFrames } = kernel.pgdat;
+  const rows = [
+    pagesRow('MemTotal', managedFrames),
+    pagesRow('MemFree', freeFrames),
+    pagesRow('MemUsed', managedFrames - freeFrames),
+  ];
+  return rows.map((text) => `Node 0 ${text}`).join('');
+}

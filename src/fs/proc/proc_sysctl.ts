@@ -9,7 +9,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from '../../mm/mmap_limits.ts';
 import { EINVAL } from '../../uapi/errno.ts';
 import type { Dentry } from '../fs_types.ts';
-import { procCreate, procCreateText, procMkdir, seqFileOps } from './generic.ts';
+import { procCreate, procCreateText, procCreateValues, procMkdir, seqFileOps } from './generic.ts';
 
 /** Supplementary groups a process may have. @linux NGROUPS_MAX */
 const NGROUPS_MAX = 65_536;
@@ -40,13 +40,6 @@ function randomUuid(kernel: Kernel): string {
   return `${parts.join('-')}-${hex.slice(20)}`;
 }
 
-/** Files with a value each. */
-function values(dir: Dentry, table: Readonly<Record<string, string | number>>): void {
-  for (const [name, value] of Object.entries(table)) {
-    procCreateText(dir, name, () => `${value}\n`);
-  }
-}
-
 /** A name of the machine that root can set. @linux kernel/utsname_sysctl.c:proc_do_uts_string */
 function utsFile(
   kernel: Kernel,
@@ -69,7 +62,7 @@ function kernelTable(kernel: Kernel, sys: Dentry): void {
   const { uts } = kernel;
   utsFile(kernel, dir, 'hostname', 'nodename');
   utsFile(kernel, dir, 'domainname', 'domainname');
-  values(dir, {
+  procCreateValues(dir, {
     ostype: uts.sysname,
     osrelease: uts.release,
     version: uts.version,
@@ -83,7 +76,7 @@ function kernelTable(kernel: Kernel, sys: Dentry): void {
     tainted: 0,
   });
   const random = procMkdir(dir, 'random');
-  values(random, {
+  procCreateValues(random, {
     boot_id: randomUuid(kernel),
     entropy_avail: ENTROPY_BITS,
     poolsize: ENTROPY_BITS,
@@ -95,7 +88,7 @@ function kernelTable(kernel: Kernel, sys: Dentry): void {
 export function procSysInit(kernel: Kernel, root: Dentry): void {
   const sys = procMkdir(root, 'sys');
   kernelTable(kernel, sys);
-  values(procMkdir(sys, 'vm'), {
+  procCreateValues(procMkdir(sys, 'vm'), {
     overcommit_memory: 0,
     overcommit_ratio: 50,
     mmap_min_addr: MMAP_MIN_ADDR,
@@ -104,12 +97,12 @@ export function procSysInit(kernel: Kernel, root: Dentry): void {
     swappiness: 60,
   });
   const fs = procMkdir(sys, 'fs');
-  values(fs, {
+  procCreateValues(fs, {
     'file-max': FILE_MAX,
     nr_open: NR_OPEN,
     'pipe-max-size': PIPE_MAX_SIZE,
     suid_dumpable: 0,
   });
   const net = procMkdir(sys, 'net');
-  values(procMkdir(net, 'core'), { somaxconn: SOMAXCONN });
+  procCreateValues(procMkdir(net, 'core'), { somaxconn: SOMAXCONN });
 }
