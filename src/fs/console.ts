@@ -38,6 +38,8 @@ export class HostStream {
   writers = 0;
   /** Output of the guest; the bytes are the host's to keep. false: call drained() before more is sent. */
   onWrite: ((data: Uint8Array) => boolean) | null = null;
+  /** Input has arrived: a terminal works on it before anybody reads. */
+  onPush: (() => void) | null = null;
   /** A guest has asked for input and found none. */
   onStarved: (() => void) | null = null;
   /** Input has been read: `buffered` went down. */
@@ -51,12 +53,14 @@ export class HostStream {
     if (data.length === 0 || this.ended) return;
     this.chunks.push(data);
     this.buffered += data.length;
+    this.onPush?.();
     this.readQueue.wakeAll();
   }
 
   /** End of input. */
   end(): void {
     this.ended = true;
+    this.onPush?.();
     this.readQueue.wakeAll();
   }
 

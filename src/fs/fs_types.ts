@@ -125,6 +125,8 @@ export class Vfs {
   fifoOps: FileOps | null = null;
   /** Root of /dev/pts, where terminals appear; null before it is mounted. */
   devPts: Dentry | null = null;
+  /** Terminals by N of /dev/pts/N; owned by tty.ts. */
+  readonly ttys: unknown[] = [];
   nextMountId = 1;
   /** Minor of the next device number for a file system without a device. */
   nextDevMinor = 2;

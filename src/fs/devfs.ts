@@ -1,0 +1,54 @@
+/** /dev: device nodes and links. @linux drivers/base/devtmpfs.c, init/do_mounts.c */
+
+import { bug } from '../lib/assert.ts';
+import { S_IFCHR, S_IFDIR, S_IFLNK } from '../uapi/stat.ts';
+import type { Dentry, FsCred, Vfs } from './fs_types.ts';
+import { FULL_DEV, initMemDevices, NULL_DEV, RANDOM_DEV, URANDOM_DEV, ZERO_DEV } from './mem.ts';
+import { vfsCreate } from './namei_create.ts';
+import { initPipefs } from './pipe.ts';
+import { createTmpfs } from './tmpfs.ts';
+import { CONSOLE_DEV, initTtyDevices, TTY_DEV } from './tty.ts';
+
+const ROOT: FsCred = { fsuid: 0, fsgid: 0, groups: [] };
+
+const DEVICES: readonly (readonly [string, number, number])[] = [
+  ['null', NULL_DEV, 0o666],
+  ['zero', ZERO_DEV, 0o666],
+  ['full', FULL_DEV, 0o666],
+  ['random', RANDOM_DEV, 0o666],
+  ['urandom', URANDOM_DEV, 0o666],
+  ['tty', TTY_DEV, 0o666],
+  ['console', CONSOLE_DEV, 0o620],
+];
+
+const LINKS: readonly (readonly [string, string])[] = [
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+];
+
+function make(dir: Dentry, name: string, mode: number, rdev: number): Dentry {
+  const made = vfsCreate(dir, name, mode, rdev, ROOT);
+  return typeof made === 'number' ? bug(`devfs: cannot make ${name}`) : made;
+}
+
+/**
+ * Makes devices, pipes and terminals work in a new machine.
+ * @returns root of a file system for /dev; it has empty directories pts and shm.
+ */
+export function devfsSetup(vfs: Vfs): Dentry {
+  initPipefs(vfs);
+  initMemDevices(vfs);
+  initTtyDevices(vfs);
+  const root = createTmpfs(vfs, 'devtmpfs', 0o755);
+  for (const [name, dev, mode] of DEVICES) make(root, name, S_IFCHR | mode, dev);
+  for (const [name, target] of LINKS) {
+    const { inode } = make(root, name, S_IFLNK | 0o777, 0);
+    inode.link = target;
+    inode.size = target.length;
+  }
+  make(root, 'shm', S_IFDIR | 0o1777, 0);
+  vfs.devPts = make(root, 'pts', S_IFDIR | 0o755, 0);
+  return root;
+}
