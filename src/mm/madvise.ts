@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
-import { EACCES, EAGAIN, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -109,12 +109,17 @@ function adviceFlags(vma: Vma, advice: number): number {
   }
 }
 
-/** @linux mm/madvise.c:madvise_update_vma */
-function updateVma(vma: Vma, start: Vaddr, end: Vaddr, flags: number): number {
+/** Too many VMAs is -EAGAIN here. @linux mm/madvise.c:madvise_update_vma */
+function updateVma(
+  vma: Vma,
+  start: Vaddr,
+  end: Vaddr,
+  flags: number,
+  anonName: string | null,
+): number {
   if (flags < 0) return flags;
-  if (flags === vma.flags) return 0;
-  // Too many VMAs is -EAGAIN here.
-  return vmaModify(vma, start, end, flags, vma.anonName) === null ? -EAGAIN : 0;
+  if (flags === vma.flags && anonName === vma.anonName) return 0;
+  return vmaModify(vma, start, end, flags, anonName) === null ? -EAGAIN : 0;
 }
 
 /** @returns 0 if pages of the VMA may be dropped on this advice, else -EINVAL. @linux mm/madvise.c:madvise_dontneed_free_valid_vma */
@@ -196,7 +201,7 @@ function adviseRange(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): nu
       return populate(mm, start, end, advice === MADV_POPULATE_WRITE);
     default:
       return walkVmas(mm, start, end, (vma, from, to) =>
-        updateVma(vma, from, to, adviceFlags(vma, advice)),
+        updateVma(vma, from, to, adviceFlags(vma, advice), vma.anonName),
       );
   }
 }
@@ -236,4 +241,24 @@ export function doMadvise(mm: MmStruct, start: Vaddr, len: number, advice: numbe
   if (start % PAGE_SIZE !== 0 || len > TASK_SIZE) return -EINVAL;
   const end = start + pageAlignUp(len);
   return end === start ? 0 : adviseRange(mm, start, end, advice);
+}
+
+/**
+ * PR_SET_VMA_ANON_NAME: the name that /proc/PID/maps shows for private anonymous memory.
+ *
+ * @param name as it stands in `[anon:name]`; null takes the name away.
+ * @returns 0; -EINVAL (not aligned); -EBADF (a file is mapped there); -ENOMEM (something is not
+ *   mapped: the rest is done); -EAGAIN (too many VMAs).
+ * @linux mm/madvise.c:madvise_set_anon_name
+ */
+export function madviseSetAnonName(
+  mm: MmStruct,
+  start: Vaddr,
+  len: number,
+  name: string | null,
+): number {
+  if (start % PAGE_SIZE !== 0 || len > TASK_SIZE) return -EINVAL;
+  return walkVmas(mm, start, start + pageAlignUp(len), (vma, from, to) =>
+    vma.file !== null ? -EBADF : updateVma(vma, from, to, vma.flags, name),
+  );
 }
