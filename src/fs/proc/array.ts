@@ -240,7 +240,7 @@ function taskIdentity(task: Task): string {
     `Uid:\t${cred.uid}\t${cred.euid}\t${cred.suid}\t${cred.fsuid}\n`,
     `Gid:\t${cred.gid}\t${cred.egid}\t${cred.sgid}\t${cred.fsgid}\n`,
     `FDSize:\t${fdSize}\n`,
-    `Groups:\t${cred.groups.map((gid) => `${gid} `).join('')}\n`,
+    `Groups:\t${cred.groups.join(' ')} \n`,
     `NStgid:\t${task.tgid}\nNSpid:\t${task.pid}\nNSpgid:\t${signal.pgrp}\nNSsid:\t${signal.session}\n`,
     'Kthread:\t0\n',
   ].join('');
