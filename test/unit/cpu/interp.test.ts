@@ -5,6 +5,7 @@ import {
   CAUSE_BUDGET,
   CAUSE_ECALL_U,
   CAUSE_ILLEGAL_INSN,
+  CAUSE_LOAD_PAGE_FAULT,
 } from '../../../src/arch/riscv/cause.ts';
 import {
   HART_FFLAGS,
@@ -14,6 +15,8 @@ import {
 } from '../../../src/arch/riscv/hart_state.ts';
 import { icacheInvalidateFrame } from '../../../src/arch/riscv/icache.ts';
 import { PAGE_SIZE } from '../../../src/arch/riscv/memlayout.ts';
+import { handlerOf, pairOf } from '../../../src/cpu/handlers.ts';
+import { INSN_TABLE } from '../../../src/cpu/insn_table.ts';
 import {
   addi,
   branch,
@@ -273,6 +276,53 @@ describe('the code pool', () => {
       assert.equal(m.x(A0), BigInt(pages * round));
       assert.equal(m.instret, pages * 3 * round);
     }
+  });
+});
+
+describe('a pair of instructions with one handler', () => {
+  // c.addi t0, 1 / lbu a0, 0(t0)
+  const pair = [0x0285, i(OP_LOAD, 4, A0, T0, 0), ECALL];
+
+  it('is one that the table has', () => {
+    const first = INSN_TABLE.findIndex(({ name }) => name === 'addi');
+    const second = INSN_TABLE.findIndex(({ name }) => name === 'lbu');
+    assert.notEqual(pairOf(handlerOf(first, 2, false), handlerOf(second, 4, false)), 0);
+  });
+
+  it('traps at the second one with the first one done', () => {
+    const m = machine(pair);
+    m.setX(T0, 0x7fffn);
+    assert.equal(m.cpu.run(10), CAUSE_LOAD_PAGE_FAULT);
+    assert.equal(m.pc, TEXT + 2);
+    assert.equal(m.x(T0), 0x8000n);
+    assert.equal(m.instret, 1);
+    m.map(0x8000, RXU);
+    assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+    assert.equal(m.x(T0), 0x8000n);
+    assert.equal(m.instret, 2);
+  });
+
+  it('can be entered at the second one', () => {
+    const m = machine(pair);
+    m.setX(T0, BigInt(TEXT - 1));
+    assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+    assert.equal(m.x(A0), 0x85n);
+    m.pc = TEXT + 2;
+    m.setX(T0, BigInt(TEXT + 1));
+    assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+    assert.equal(m.x(A0), 0x02n);
+    assert.equal(m.instret, 3);
+  });
+
+  it('is noticed when the first one writes over the second one', () => {
+    // c.sw a1, 0(a0) / c.addi a2, 1: the store turns the c.addi into the ecall.
+    const m = machine([C_NOP, 0xc10c, 0x0605, C_NOP, EBREAK], RWXU);
+    m.setX(A0, BigInt(TEXT + 4));
+    m.setX(A1, BigInt(ECALL));
+    assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+    assert.equal(m.pc, TEXT + 4);
+    assert.equal(m.x(12), 0n);
+    assert.equal(m.instret, 2);
   });
 });
 
