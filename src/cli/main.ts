@@ -47,9 +47,9 @@ function flush(stream: NodeJS.WriteStream): Promise<void> {
   });
 }
 
-// A closed pipe (cowshed ... | head) ends the command quietly.
+// A closed pipe (cowshed pull --json | head) ends the command quietly; cowshed run has its own way.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
+  if (error.code === 'EPIPE' && process.stdout.listenerCount('error') === 1) process.exit(0);
 });
 const exitCode = await main(process.argv.slice(2));
 await Promise.all([flush(process.stdout), flush(process.stderr)]);

@@ -141,6 +141,12 @@ function machineOptions(flags: RunFlags, hostname: string): MachineOptions {
   };
 }
 
+/** From now on the root file system takes no changes. */
+function makeRootReadOnly(machine: Machine): void {
+  const root = machine.internals.rootFs?.root;
+  if (root !== undefined) root.mnt.sb.readOnly = true;
+}
+
 function readGuestText(machine: Machine, path: string): string | null {
   try {
     return Buffer.from(machine.readFile(path)).toString('utf8');
@@ -164,6 +170,7 @@ async function runIn(
       : parseUser(flags.user, (path) => readGuestText(machine, path));
   const target = locate(machine, program, env['PATH'] ?? '');
   if (target.hostFile !== null) copyProgram(machine, target.hostFile, target.paths[0] ?? '');
+  if (flags.readOnly === true) makeRootReadOnly(machine);
   const stdio = wireStdio(flags);
   const guest = spawnFirst(target.paths, program, (path) =>
     machine.spawn(path, [program, ...args], {

@@ -29,7 +29,7 @@ export interface RunFlags {
 export interface Volume {
   readonly host: string;
   readonly guest: string;
-  readonly readOnly: boolean;
+  readonly readOnly: true;
 }
 
 /** What programs find in their environment unless told otherwise. */

@@ -1,5 +1,7 @@
 /** Connects the terminal, pipes and signals of this process with a program in the guest. */
 
+import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { ReadStream } from 'node:tty';
 import { killProcessGroup } from '../kernel/signal.ts';
 import type { Machine, SpawnOptions } from '../machine/machine.ts';
@@ -42,11 +44,12 @@ export function forwardSignals(machine: Machine, guest: Process): () => void {
   };
 }
 
-function finished(stream: NodeJS.ReadableStream & { readableEnded?: boolean }): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.readableEnded === true) resolve();
-    else stream.once('end', resolve).once('close', resolve).once('error', resolve);
-  });
+/**
+ * Waits until the host has taken what the program wrote. Not for the end of the stream: a
+ * background process that outlives the program may hold it open.
+ */
+async function drained(stream: Readable): Promise<void> {
+  while (!stream.destroyed && !stream.readableEnded && stream.readableLength > 0) await setImmediate();
 }
 
 /** Standard input is the program's when it is a pipe or a file, or when -i asks for the terminal. */
@@ -62,16 +65,23 @@ export function wireStdio(flags: RunFlags): StdioPlan {
       // A program that ends before its input does is no error.
       guest.stdin.on('error', () => undefined);
       if (pass) input.pipe(guest.stdin);
-      guest.stdout.pipe(process.stdout, { end: false });
-      guest.stderr.pipe(process.stderr, { end: false });
+      const outputs = [
+        [guest.stdout, process.stdout],
+        [guest.stderr, process.stderr],
+      ] as const;
+      for (const [from, to] of outputs) {
+        from.pipe(to, { end: false });
+        // A closed pipe (cowshed run ... | head) is closed for the program too.
+        to.on('error', () => from.destroy());
+      }
       return () => {
-        input.unpipe();
+        if (pass) input.unpipe();
         if (raw) input.setRawMode(false);
-        input.pause();
+        if (pass) input.pause();
       };
     },
     async drain(guest) {
-      await Promise.all([finished(guest.stdout), finished(guest.stderr)]);
+      await Promise.all([drained(guest.stdout), drained(guest.stderr)]);
     },
   };
 }
