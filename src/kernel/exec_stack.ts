@@ -203,6 +203,7 @@ export function createElfTables(
   const random = out.push(RANDOM_BYTES + (out.sp % STACK_ALIGN));
   kernel.random.fill(out.bytes.subarray(out.offset(random), out.offset(random) + RANDOM_BYTES));
   const auxv = auxiliaryVector(image, loaded, interpBase, cred, execfn, random);
+  mm.savedAuxv = auxv;
   const vector = [argv.length, ...argPointers, 0, ...envPointers, 0, ...auxv];
   const bytes = vector.length * POINTER;
   out.push(bytes + ((out.sp - bytes) % STACK_ALIGN));

@@ -46,6 +46,7 @@ function copyMmFields(mm: MmStruct, old: MmStruct): void {
   mm.execVm = old.execVm;
   mm.stackVm = old.stackVm;
   mm.hiwaterVm = old.totalVm;
+  mm.savedAuxv = old.savedAuxv;
   mm.exeFile = old.exeFile;
   if (mm.exeFile !== null) mm.exeFile.getFile();
 }

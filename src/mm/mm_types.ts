@@ -204,6 +204,8 @@ export class MmStruct {
   majorFaults = 0;
 
   exeFile: VmFile | null = null;
+  /** The auxiliary vector the program started with: types and values in turn. Never changed in place. */
+  savedAuxv: readonly number[] = [];
 
   constructor(pgdat: PgData, limits: MmLimits) {
     this.pgdat = pgdat;

@@ -30,6 +30,7 @@ import { mmUsage } from '../../mm/rss.ts';
 import { RLIMIT_RSS, RLIMIT_SIGPENDING } from '../../uapi/resource.ts';
 import { NSIG, SIG_DFL, SIG_IGN } from '../../uapi/signal.ts';
 import { USER_HZ } from '../../uapi/time.ts';
+import { Tty } from '../tty.ts';
 import { hex64, manglePath, padNumber } from './generic.ts';
 import { taskHasExited, type ProcPid } from './pid.ts';
 
@@ -98,6 +99,16 @@ function taskFlags(task: Task): number {
   return (task.signal.didExec ? 0 : PF_FORKNOEXEC) | (taskHasExited(task) ? PF_EXITING : 0);
 }
 
+/** tty_nr and tpgid: the terminal of the task's session and its foreground group. */
+function ttyFields(task: Task, kernel: Kernel): number[] {
+  const { session } = task.signal;
+  const ttys = kernel.rootFs?.root.mnt.sb.vfs.ttys ?? [];
+  for (const tty of ttys) {
+    if (tty instanceof Tty && tty.session === session) return [tty.inode.rdev, tty.pgrp];
+  }
+  return [0, -1];
+}
+
 /** Minor, children's minor, major and children's major faults. */
 function faultFields(task: Task): number[] {
   const { signal, mm } = task;
@@ -132,7 +143,7 @@ function layoutFields(mm: MmStruct | null): number[] {
 }
 
 /**
- * One line of 52 fields; no controlling terminal is 0 and -1.
+ * One line of 52 fields.
  * @linux fs/proc/array.c:do_task_stat
  */
 export function procTaskStat(task: Task, kernel: Kernel, pid: ProcPid): string {
@@ -145,8 +156,7 @@ export function procTaskStat(task: Task, kernel: Kernel, pid: ProcPid): string {
     parentPid(task),
     signal.pgrp,
     signal.session,
-    0,
-    -1,
+    ...ttyFields(task, kernel),
     taskFlags(task),
     ...faultFields(task),
     ticks(runtime),

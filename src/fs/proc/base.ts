@@ -28,7 +28,7 @@ import {
 } from './fd.ts';
 import { parseInteger, seqFileOps, type SeqShow, type SeqStore } from './generic.ts';
 import { showLimits } from './limits.ts';
-import { MEM_OPS, showCmdline, showEnviron } from './mem.ts';
+import { MEM_OPS, showAuxv, showCmdline, showEnviron } from './mem.ts';
 import { pidLinkOps, taskCwd, taskExe, taskRoot } from './path.ts';
 import {
   currentTask,
@@ -133,6 +133,7 @@ const TID_ENTRIES: readonly PidEntry[] = [
   dir('fd', 0o500, FD_DIR_INODE_OPS, FD_DIR_OPS),
   dir('fdinfo', 0o555, FDINFO_DIR_INODE_OPS, FDINFO_DIR_OPS),
   mmText('environ', 0o400, showMm(showEnviron)),
+  mmText('auxv', 0o400, showMm(showAuxv)),
   one('status', showTask(procPidStatus)),
   one(
     'limits',

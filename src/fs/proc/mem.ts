@@ -1,6 +1,7 @@
 /** /proc/PID/mem, cmdline and environ: the memory of a task itself. @linux fs/proc/base.c:mem_rw */
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
+import { highHalf, lowHalf } from '../../lib/bits.ts';
 import { copyFromIter, copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct } from '../../mm/mm_types.ts';
 import { getUser8, rawCopyFromUser, rawCopyToUser } from '../../mm/uaccess.ts';
@@ -37,6 +38,16 @@ export function showCmdline(mm: MmStruct): string {
 
 export function showEnviron(mm: MmStruct): string {
   return readRange(mm, mm.envStart, mm.envEnd);
+}
+
+/** The auxiliary vector as pairs of unsigned longs. @linux fs/proc/base.c:proc_pid_auxv */
+export function showAuxv(mm: MmStruct): string {
+  const bytes = Buffer.alloc(mm.savedAuxv.length * 8);
+  mm.savedAuxv.forEach((word, i) => {
+    bytes.writeUInt32LE(lowHalf(word) >>> 0, i * 8);
+    bytes.writeUInt32LE(highHalf(word) >>> 0, i * 8 + 4);
+  });
+  return bytes.toString('latin1');
 }
 
 /** @returns bytes, 0 when the address space is gone, -EIO where nothing is mapped, -ESRCH or -EFAULT. */
