@@ -232,7 +232,10 @@ export function sendSignal(target: Task, info: SigInfo, toGroup: boolean): numbe
   if (signal.zombie || signal.groupExit) return 0;
   prepareStopOrContinue(signal, signo);
   const blocked = sigismember(target.blockedLo, target.blockedHi, signo);
-  if (!blocked && signo !== SIGKILL && sigHandlerIgnored(sighand, signo)) return 0;
+  // What rt_sigtimedwait() waits for counts as blocked although it may wake the task.
+  const saved = target.savedSigmask;
+  const kept = blocked || (saved !== null && sigismember(saved.lo, saved.hi, signo));
+  if (!kept && signo !== SIGKILL && sigHandlerIgnored(sighand, signo)) return 0;
   const pending = toGroup ? signal.pending : target.pending;
   const { infos } = pending;
   if (infos !== null && infos.length >= signal.limits.soft[RLIMIT_SIGPENDING]!) {

@@ -2,15 +2,14 @@
 
 import { FsStruct, type File, type FsContext, type FsCred, type Vfs } from '../fs/fs_types.ts';
 import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, pathLookup } from '../fs/namei.ts';
-import { vfsMkdir } from '../fs/namei_create.ts';
 import { vfsOpen } from '../fs/open.ts';
 import { kernelRead } from '../kernel/binfmt.ts';
 import { iovKernel } from '../mm/iov_iter.ts';
-import { EACCES, EEXIST, EISDIR } from '../uapi/errno.ts';
+import { EACCES, EISDIR } from '../uapi/errno.ts';
 import { AT_FDCWD, O_CREAT, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } from '../uapi/fcntl.ts';
 import { isDir } from '../uapi/stat.ts';
 import { errnoError } from './errors.ts';
-import { bytesOf } from './root_fs.ts';
+import { bytesOf, mkdirAll } from './root_fs.ts';
 
 /** Bytes read or written at a time. */
 const CHUNK = 1 << 20;
@@ -20,9 +19,9 @@ export class HostFiles {
   readonly context: FsContext;
   readonly vfs: Vfs;
 
-  constructor(context: FsContext) {
+  constructor(vfs: Vfs, context: FsContext) {
+    this.vfs = vfs;
     this.context = context;
-    this.vfs = context.fs.root.mnt.sb.vfs;
   }
 
   private open(path: string, flags: number, mode: number, action: string): File {
@@ -69,13 +68,7 @@ export class HostFiles {
   }
 
   mkdir(path: string, mode: number): void {
-    let made = '';
-    for (const name of bytesOf(path).split('/')) {
-      if (name === '') continue;
-      made += `/${name}`;
-      const err = vfsMkdir(this.context, AT_FDCWD, made, mode);
-      if (err !== 0 && err !== -EEXIST) throw errnoError(err, `make directory "${path}"`);
-    }
+    mkdirAll(this.context, bytesOf(path), mode);
     // What exists may be something else.
     this.workingDirectory(path, this.context.cred);
   }

@@ -4,17 +4,29 @@
  * the nearest timer or for something that makes a task runnable; it never spins for long.
  */
 
-import { accountRuntime, switchTo } from '../kernel/sched.ts';
+import { TIME_SLICE, accountRuntime, switchTo } from '../kernel/sched.ts';
 import { TASK_RUNNING } from '../kernel/task.ts';
 import { NSEC_PER_MSEC } from '../kernel/time.ts';
 import { runSlice, type TrapContext } from './trap.ts';
 
 /** Longest time without a turn of the host's event loop, ns. */
 const HOST_TURN = 10 * NSEC_PER_MSEC;
+/** Speed assumed when a slice is cut for a timer: too low, so that it ends early rather than late. */
+const INSTRUCTIONS_PER_NS = 0.2;
+/** Timers further away than this do not shorten a slice, ns. */
+const LONG_WAIT = 20 * NSEC_PER_MSEC;
+/** Shortest slice, in instructions. */
+const MIN_SLICE = 20_000;
 /** setTimeout() counts whole milliseconds: nearer timers are waited for by turns of the event loop. */
 const TIMER_RESOLUTION = NSEC_PER_MSEC;
 /** Longest setTimeout(); later timers are looked at again then. */
 const MAX_TIMEOUT_MS = 0x7fff_ffff;
+
+/** A slice that ends about when the nearest timer fires, `wait` ns from now. */
+function sliceUntil(wait: number): number {
+  if (wait > LONG_WAIT) return TIME_SLICE;
+  return Math.max(MIN_SLICE, Math.min(TIME_SLICE, Math.floor(wait * INSTRUCTIONS_PER_NS)));
+}
 
 export class MachineLoop {
   private readonly context: TrapContext;
@@ -75,8 +87,11 @@ export class MachineLoop {
       const task = runQueue.dequeue();
       if (task === null) return;
       switchTo(kernel, task);
-      runSlice(this.context, task);
-      if (task.state === TASK_RUNNING) runQueue.enqueue(task);
+      runSlice(this.context, task, sliceUntil(timers.nearest - now));
+      if (task.state === TASK_RUNNING) {
+        task.nivcsw++;
+        runQueue.enqueue(task);
+      } else task.nvcsw++;
     }
   }
 

@@ -37,8 +37,15 @@ import { explainExec } from './explain_exec.ts';
 import { HostFiles } from './host_files.ts';
 import { MachineLoop } from './loop.ts';
 import { Process, type ProcessHost, type StdioOptions } from './process.ts';
-import { bytesOf, createRootFs, type HostMount, type RootSpec } from './root_fs.ts';
-import { openStdio, replaceStdio, stdioFiles, type Stdio } from './stdio.ts';
+import { bytesOf, createRootFs, type GuestTree, type HostMount, type RootSpec } from './root_fs.ts';
+import {
+  endTerminal,
+  openStdio,
+  openTerminal,
+  replaceStdio,
+  stdioFiles,
+  type Stdio,
+} from './stdio.ts';
 import { TrapContext } from './trap.ts';
 
 export type { HostMount, RootSpec } from './root_fs.ts';
@@ -130,6 +137,7 @@ export class Machine implements ProcessHost {
   private readonly kernel: Kernel;
   private readonly context: TrapContext;
   private readonly loop: MachineLoop;
+  private readonly tree: GuestTree;
   private readonly files: HostFiles;
   private readonly processes = new Map<SignalStruct, { process: Process; stdio: Stdio }>();
   private keepAlive: NodeJS.Timeout | null = null;
@@ -157,8 +165,8 @@ export class Machine implements ProcessHost {
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
     this.loop = new MachineLoop(this.context, (error) => this.fail(error));
-    const ctx = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
-    this.files = new HostFiles(ctx);
+    this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
+    this.files = new HostFiles(this.tree.vfs, this.tree.context);
     this.bootFrames = pgdat.freeFrames;
   }
 
@@ -180,8 +188,11 @@ export class Machine implements ProcessHost {
     const env = Object.entries(options.env ?? DEFAULT_ENV).map(([k, v]) => bytesOf(`${k}=${v}`));
     const program = this.load(ctx, file, path, argv.map(bytesOf), env, limits, cred);
     if (kernel.cowPte) program.mm.flags |= MMF_COW_PTE;
-    const stdio = openStdio(this.files.vfs, this.files.context, options);
     const pid = kernel.allocPid();
+    const stdio =
+      options.tty === true
+        ? openTerminal(this.tree, kernel, options)
+        : openStdio(this.tree, options);
     const sighand = new SighandStruct(new Int32Array(NSIG * SIGACTION_WORDS), false);
     const task = new Task(pid, pid, kernel.runQueue, kernel.spareRegs.pop(), null, {
       mm: program.mm,
@@ -198,6 +209,10 @@ export class Machine implements ProcessHost {
     task.signal.didExec = true;
     startThread(task, program);
     kernel.tasks.set(pid, task);
+    if (stdio.tty !== null) {
+      stdio.tty.session = pid;
+      stdio.tty.pgrp = pid;
+    }
     return this.adopt(task, stdio);
   }
 
@@ -229,12 +244,13 @@ export class Machine implements ProcessHost {
     const { signal } = task;
     this.processes.set(signal, { process, stdio });
     this.keepAlive ??= setInterval(() => {}, KEEP_ALIVE_MS);
-    signal.onExit?.add({ wake: () => this.forget(signal) });
+    signal.onExit?.add({ wake: () => this.forget(signal, stdio) });
     for (const thread of signal.threads) thread.makeRunnable();
     return process;
   }
 
-  private forget(signal: SignalStruct): void {
+  private forget(signal: SignalStruct, stdio: Stdio): void {
+    endTerminal(stdio);
     this.processes.delete(signal);
     if (this.processes.size > 0 || this.keepAlive === null) return;
     clearInterval(this.keepAlive);
@@ -256,7 +272,7 @@ export class Machine implements ProcessHost {
     if (typeof child === 'number') throw errnoError(child, action);
     child.signal.pgrp = child.pid;
     child.signal.session = child.pid;
-    const stdio = openStdio(this.files.vfs, this.files.context, options);
+    const stdio = openStdio(this.tree, options);
     replaceStdio(child.files, known.stdio, stdio);
     return this.adopt(child, stdio);
   }
@@ -327,16 +343,14 @@ export class Machine implements ProcessHost {
     this.failure = reason;
     this.loop.stop();
     const open = [...this.processes.values()];
+    for (const { process } of open) process.fail(reason);
     try {
       killAll(this.kernel);
-      killAllSuperBlocks(this.files.vfs);
+      killAllSuperBlocks(this.tree.vfs);
     } catch {
       // A machine that broke may be too broken to be taken down in order: its memory goes anyway.
     }
-    for (const { process, stdio } of open) {
-      process.fail(reason);
-      stdio.close();
-    }
+    for (const { stdio } of open) stdio.close();
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
   }
 

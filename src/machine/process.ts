@@ -2,6 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { ttyResize, type Tty } from '../fs/tty.ts';
 import { sendToGroup, sigInfo } from '../kernel/signal.ts';
 import type { SignalStruct } from '../kernel/task.ts';
 import { WaitQueue } from '../lib/wait_queue.ts';
@@ -44,6 +45,7 @@ export interface ProcessStreams {
   readonly stdin: Writable;
   readonly stdout: Readable;
   readonly stderr: Readable;
+  readonly tty: Tty | null;
 }
 
 /** What a Process needs of its Machine. */
@@ -66,6 +68,7 @@ export class Process {
   readonly stderr: Readable;
   private readonly host: ProcessHost;
   private readonly signal: SignalStruct;
+  private readonly tty: Tty | null;
   private readonly exited: Promise<ExitStatus>;
   private reject: (error: unknown) => void = () => {};
 
@@ -77,6 +80,7 @@ export class Process {
     this.stdin = streams.stdin;
     this.stdout = streams.stdout;
     this.stderr = streams.stderr;
+    this.tty = streams.tty;
     this.exited = new Promise((resolve, reject) => {
       this.reject = reject;
       signal.onExit ??= new WaitQueue();
@@ -117,6 +121,11 @@ export class Process {
    */
   fork(stdio: StdioOptions = {}): Process {
     return this.host.cloneProcess(this.signal, stdio);
+  }
+
+  /** Tells the programs on its terminal a new window size. Without a terminal nothing happens. */
+  resize(rows: number, columns: number): void {
+    if (this.tty !== null) ttyResize(this.tty, rows, columns);
   }
 
   /** @throws CowshedError ESRCH when it has ended. */

@@ -2,10 +2,14 @@
 
 import { Readable, Writable } from 'node:stream';
 import { HostStream, openHostStream } from '../fs/console.ts';
-import { FdTable, type File, type FsContext, type Vfs } from '../fs/fs_types.ts';
+import { FdTable, type File, type FsContext } from '../fs/fs_types.ts';
 import { vfsOpen } from '../fs/open.ts';
+import { createTty, openTty, ttyHangup, type Tty } from '../fs/tty.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { killProcessGroup } from '../kernel/signal.ts';
 import { AT_FDCWD, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
 import { errnoError } from './errors.ts';
+import type { GuestTree } from './root_fs.ts';
 import type { ProcessStreams, StdioKind, StdioOptions } from './process.ts';
 
 /** Bytes in flight in one direction before the sender waits. Linux's pipe size. */
@@ -80,10 +84,10 @@ interface End<T> {
   readonly guest: File;
 }
 
-function openInput(vfs: Vfs, ctx: FsContext, kind: StdioKind): End<Writable> {
+function openInput({ vfs, context }: GuestTree, kind: StdioKind): End<Writable> {
   if (kind === 'null') {
     const host = new Writable({ write: (_chunk, _encoding, done) => done() });
-    return { host: host.end(), guest: openNull(ctx, O_RDONLY) };
+    return { host: host.end(), guest: openNull(context, O_RDONLY) };
   }
   const stream = new HostStream();
   const host = inputOf(stream);
@@ -93,12 +97,11 @@ function openInput(vfs: Vfs, ctx: FsContext, kind: StdioKind): End<Writable> {
 }
 
 function openOutput(
-  vfs: Vfs,
-  ctx: FsContext,
+  { vfs, context }: GuestTree,
   kind: StdioKind,
   inherited: NodeJS.WritableStream,
 ): End<Readable> {
-  if (kind === 'null') return { host: Readable.from([]), guest: openNull(ctx, O_WRONLY) };
+  if (kind === 'null') return { host: Readable.from([]), guest: openNull(context, O_WRONLY) };
   const stream = new HostStream();
   const host = outputOf(stream);
   const guest = openHostStream(vfs, stream, O_WRONLY);
@@ -106,12 +109,18 @@ function openOutput(
   return { host, guest };
 }
 
-function assemble(input: End<Writable>, output: End<Readable>, errors: End<Readable>): Stdio {
+function assemble(
+  input: End<Writable>,
+  output: End<Readable>,
+  errors: End<Readable>,
+  tty: Tty | null,
+): Stdio {
   return {
     stdin: input.host,
     stdout: output.host,
     stderr: errors.host,
     ends: [input.guest, output.guest, errors.guest],
+    tty,
     close() {
       input.host.destroy();
       if (!output.host.destroyed) output.host.push(null);
@@ -121,18 +130,44 @@ function assemble(input: End<Writable>, output: End<Readable>, errors: End<Reada
 }
 
 /** Opens the streams of a new process. Each guest file has one reference. */
-export function openStdio(vfs: Vfs, ctx: FsContext, options: StdioOptions): Stdio {
+export function openStdio(tree: GuestTree, options: StdioOptions): Stdio {
   return assemble(
-    openInput(vfs, ctx, options.stdin ?? 'null'),
-    openOutput(vfs, ctx, options.stdout ?? 'pipe', process.stdout),
-    openOutput(vfs, ctx, options.stderr ?? 'pipe', process.stderr),
+    openInput(tree, options.stdin ?? 'null'),
+    openOutput(tree, options.stdout ?? 'pipe', process.stdout),
+    openOutput(tree, options.stderr ?? 'pipe', process.stderr),
+    null,
   );
+}
+
+/**
+ * Opens a terminal as all three streams. What the user types is written to stdin, everything
+ * the programs print is read from stdout.
+ */
+export function openTerminal(tree: GuestTree, kernel: Kernel, options: StdioOptions): Stdio {
+  const stream = new HostStream();
+  const tty = createTty(tree.vfs, stream, (pgrp, sig) => killProcessGroup(kernel, pgrp, sig));
+  const host = inputOf(stream);
+  const output = outputOf(stream);
+  const guest = openTty(tty, tree.dev);
+  guest.getFile();
+  guest.getFile();
+  if (options.stdin === 'inherit') process.stdin.pipe(host);
+  if (options.stdout === 'inherit') output.pipe(process.stdout, { end: false });
+  const errors = { host: Readable.from([]), guest };
+  return assemble({ host, guest }, { host: output, guest }, errors, tty);
+}
+
+/** The session leader is gone: its terminal hangs up, and there is no more output. */
+export function endTerminal(stdio: Stdio): void {
+  if (stdio.tty === null) return;
+  ttyHangup(stdio.tty);
+  if (!stdio.stdout.destroyed) stdio.stdout.push(null);
 }
 
 /** A descriptor table with the streams as 0, 1 and 2; it takes over their references. */
 export function stdioFiles(stdio: Stdio): FdTable {
   const files = new FdTable();
-  stdio.ends.forEach((file, fd) => files.install(fd, file, false));
+  for (const [fd, file] of stdio.ends.entries()) files.install(fd, file, false);
   return files;
 }
 
@@ -140,7 +175,9 @@ export function stdioFiles(stdio: Stdio): FdTable {
 export function replaceStdio(files: FdTable, original: Stdio, stdio: Stdio): void {
   for (let fd = 0; fd < files.size; fd++) {
     const file = files.getRaw(fd);
-    const which = file === undefined ? -1 : original.ends.indexOf(file);
+    // A terminal is all three: then the descriptor says which one is meant.
+    const from = fd < original.ends.length ? fd : 0;
+    const which = file === undefined ? -1 : original.ends.indexOf(file, from);
     if (which < 0) continue;
     const end = stdio.ends[which]!;
     end.getFile();

@@ -24,7 +24,7 @@ import type { Cpu } from '../cpu/cpu.ts';
 import { doSignal, syscallReturn } from '../kernel/do_signal.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { outOfMemory } from '../kernel/oom_kill.ts';
-import { NO_RETURN, SLEEP, TIME_SLICE, switchTo } from '../kernel/sched.ts';
+import { NO_RETURN, SLEEP, switchTo } from '../kernel/sched.ts';
 import { forceSignal, killProcess, sigInfo } from '../kernel/signal.ts';
 import { currentPc } from '../kernel/sigframe.ts';
 import { TASK_RUNNING, type Task } from '../kernel/task.ts';
@@ -40,7 +40,7 @@ import {
 } from '../mm/vm_fault.ts';
 import { SyscallArgs, type SyscallHandler } from '../syscalls/args.ts';
 import type { Strace } from '../syscalls/strace.ts';
-import { ENOSYS, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
+import { EFAULT, ENOSYS, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
 import {
   BUS_ADRALN,
   BUS_ADRERR,
@@ -60,6 +60,9 @@ const TVAL = HART_TVAL >> 2;
 const INSTRET = HART_INSTRET >> 2;
 /** What a system call or fault counts in the time slice, in instructions. */
 const TRAP_COST = 500;
+
+/** Free frames below which a copy to or from user memory may have failed for want of one. */
+const OOM_RESERVE = 16;
 
 /** What the loop needs, made once per machine. */
 export class TrapContext {
@@ -82,6 +85,16 @@ export class TrapContext {
   }
 }
 
+/**
+ * Whether a call that could not reach user memory failed for want of frames. The OOM killer
+ * has then made room and the call is to be made again.
+ */
+function ranOutOfMemory(kernel: Kernel, task: Task, result: number): boolean {
+  if (result !== -EFAULT || kernel.pgdat.freeFrames >= OOM_RESERVE) return false;
+  killForMemory(kernel, task);
+  return true;
+}
+
 /** The system call at pc. @hot */
 function doSyscall(context: TrapContext, task: Task): void {
   const { kernel, strace } = context;
@@ -92,6 +105,10 @@ function doSyscall(context: TrapContext, task: Task): void {
   const result = handler === undefined ? -ENOSYS : handler(kernel, task, context.args);
   if (result === SLEEP) {
     task.inSyscall = true;
+    return;
+  }
+  if (ranOutOfMemory(kernel, task, result)) {
+    if (task.sigpending) doSignal(kernel, task, 0);
     return;
   }
   strace?.leave(task, nr, result);
@@ -111,13 +128,17 @@ function doSyscall(context: TrapContext, task: Task): void {
   if (task.sigpending) doSignal(kernel, task, 0);
 }
 
+/** Runs the OOM killer. A victim other than the current task must run to die, and what failed is tried again after it. */
+function killForMemory(kernel: Kernel, task: Task): void {
+  const victim = outOfMemory(kernel);
+  if (victim === null) killProcess(task.signal, SIGKILL);
+  else if (victim !== task.signal) kernel.needResched = true;
+}
+
 /** A fault that the memory manager could not serve: out of memory, or a signal. */
 function badArea(kernel: Kernel, task: Task, addr: number, result: number): void {
   if ((result & VM_FAULT_OOM) !== 0) {
-    // A victim that has not died yet will free memory when it next runs; the fault repeats then.
-    const victim = outOfMemory(kernel);
-    if (victim === null) killProcess(task.signal, SIGKILL);
-    else if (victim !== task.signal) kernel.needResched = true;
+    killForMemory(kernel, task);
     return;
   }
   if ((result & VM_FAULT_SIGBUS) !== 0) {
@@ -191,22 +212,23 @@ function userTrap(context: TrapContext, task: Task, cause: number): void {
 
 /**
  * Runs `task`, which is on the hart, until it sleeps, stops, ends or has used up its slice.
+ * @param slice instructions.
  * @hot
  */
-export function runSlice(context: TrapContext, task: Task): void {
+export function runSlice(context: TrapContext, task: Task, slice: number): void {
   const { kernel, cpu } = context;
   const { i32 } = kernel.ram;
   kernel.needResched = false;
   if (task.inSyscall) doSyscall(context, task);
   else if (task.sigpending) doSignal(kernel, task, 0);
   const start = i32[INSTRET]!;
-  let left = TIME_SLICE;
+  let left = slice;
   let traps = 0;
   while (task.state === TASK_RUNNING && !kernel.needResched && left > 0) {
     const cause = cpu.run(left);
     if (cause === CAUSE_BUDGET) return;
     userTrap(context, task, cause);
     traps += TRAP_COST;
-    left = TIME_SLICE - ((i32[INSTRET]! - start) | 0) - traps;
+    left = slice - ((i32[INSTRET]! - start) | 0) - traps;
   }
 }

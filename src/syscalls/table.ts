@@ -5,14 +5,16 @@
 
 import * as unistd from '../uapi/unistd.ts';
 import type { SyscallHandler } from './args.ts';
-import type { SyscallRow } from './row.ts';
 import * as cred from './cred.ts';
+import * as file from './file.ts';
+import * as fileRw from './file_rw.ts';
 import * as futex from './futex.ts';
 import * as mman from './mman.ts';
 import * as process from './process.ts';
 import * as signal from './signal.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
+import type { SyscallRow } from './row.ts';
 
 function supported(nr: number, name: string, handler: SyscallHandler): SyscallRow {
   return { nr, name, status: 'supported', note: '', handler };
@@ -41,6 +43,25 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_SETGROUPS, 'setgroups', cred.sysSetgroups),
   partial(unistd.NR_CAPGET, 'capget', cred.sysCapget, 'root has every capability, others none'),
   partial(unistd.NR_CAPSET, 'capset', cred.sysCapset, 'accepted without effect'),
+  supported(unistd.NR_OPENAT, 'openat', file.sysOpenat),
+  supported(unistd.NR_OPENAT2, 'openat2', file.sysOpenat2),
+  supported(unistd.NR_CLOSE, 'close', file.sysClose),
+  supported(unistd.NR_CLOSE_RANGE, 'close_range', file.sysCloseRange),
+  supported(unistd.NR_DUP, 'dup', file.sysDup),
+  supported(unistd.NR_DUP3, 'dup3', file.sysDup3),
+  supported(unistd.NR_PIPE2, 'pipe2', file.sysPipe2),
+  supported(unistd.NR_MEMFD_CREATE, 'memfd_create', file.sysMemfdCreate),
+  supported(unistd.NR_READ, 'read', fileRw.sysRead),
+  supported(unistd.NR_WRITE, 'write', fileRw.sysWrite),
+  supported(unistd.NR_PREAD64, 'pread64', fileRw.sysPread64),
+  supported(unistd.NR_PWRITE64, 'pwrite64', fileRw.sysPwrite64),
+  supported(unistd.NR_READV, 'readv', fileRw.sysReadv),
+  supported(unistd.NR_WRITEV, 'writev', fileRw.sysWritev),
+  supported(unistd.NR_PREADV, 'preadv', fileRw.sysPreadv),
+  supported(unistd.NR_PWRITEV, 'pwritev', fileRw.sysPwritev),
+  supported(unistd.NR_PREADV2, 'preadv2', fileRw.sysPreadv2),
+  supported(unistd.NR_PWRITEV2, 'pwritev2', fileRw.sysPwritev2),
+  supported(unistd.NR_LSEEK, 'lseek', fileRw.sysLseek),
   partial(unistd.NR_FUTEX, 'futex', futex.sysFutex, 'no priority inheritance'),
   supported(unistd.NR_MMAP, 'mmap', mman.sysMmap),
   supported(unistd.NR_MUNMAP, 'munmap', mman.sysMunmap),
@@ -168,7 +189,7 @@ const ROWS: readonly SyscallRow[] = [
 function completeTable(): readonly SyscallRow[] {
   const rows: SyscallRow[] = [];
   for (const [key, nr] of Object.entries(unistd)) {
-    if (nr === unistd.NR_SYSCALLS) continue;
+    if (key === 'NR_SYSCALLS') continue;
     const name = key.slice('NR_'.length).toLowerCase();
     rows[nr] = { nr, name, status: 'absent', note: '', handler: undefined };
   }
