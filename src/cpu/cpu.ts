@@ -2,13 +2,19 @@
 
 import { CAUSE_BUDGET, CAUSE_ILLEGAL_INSN } from '../arch/riscv/cause.ts';
 import { HART_INSTRET, HART_INTERRUPT, HART_PC, HART_TVAL } from '../arch/riscv/hart_state.ts';
-import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { initTlb } from '../arch/riscv/tlb.ts';
 import { accessCsr, type TimeSource } from './csr_file.ts';
 import * as interp from './interp.ts';
-import { type CodePool, decodeCross, decodeSlots, newCodePage, newCodePool } from './predecode.ts';
+import {
+  type CodePool,
+  decodeCross,
+  decodeSlots,
+  dropCodePage,
+  newCodePage,
+  newCodePool,
+} from './predecode.ts';
 import { RETIRED } from './slots.ts';
 import { SoftFloat } from './softfloat.ts';
 import { IMPORT_MEMORY, IMPORT_MODULE } from './wasm_encoder.ts';
@@ -95,7 +101,7 @@ function importsOf(
   return {
     [IMPORT_MEMORY]: ram.memory,
     [interp.IMPORT_NEW_CODE]: (pfn: number) => newCodePage(pool, pfn),
-    [interp.IMPORT_DROP_CODE]: (pfn: number) => icacheInvalidateFrame(ram, pfn as Pfn),
+    [interp.IMPORT_DROP_CODE]: (pfn: number) => dropCodePage(pool, pfn as Pfn),
     [interp.IMPORT_DECODE]: (ip: number) => decodeSlots(pool, ip >>> 0),
     [interp.IMPORT_DECODE_CROSS]: (word: number) => decodeCross(pool, word),
     [interp.IMPORT_CSR]: (match: number, csr: number, rd: number, rs1: number) =>

@@ -1,6 +1,8 @@
 /** Fills the code pool: frames' instructions as slots (slots.ts), decoded when first executed. */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
+import type { Pfn } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { flushTlbKind, TLB_EXEC, TLB_WRITE } from '../arch/riscv/tlb.ts';
 import { expand } from './compressed.ts';
@@ -39,8 +41,10 @@ const SLOT_WORDS = SLOT_SIZE / 4;
 export interface CodePool {
   readonly ram: Ram;
   readonly u16: Uint16Array;
-  /** Offset of the first free byte. */
+  /** Offset of the first byte that no code page has used. */
   next: number;
+  /** Offsets of code pages below `next` that are free again. */
+  readonly free: number[];
   readonly insn: Insn;
 }
 
@@ -49,6 +53,7 @@ export function newCodePool(ram: Ram): CodePool {
     ram,
     u16: new Uint16Array(ram.memory.buffer),
     next: ram.layout.codePoolBase,
+    free: [],
     insn: newInsn(),
   };
   const end = (CROSS_SLOTS + 2 * SLOT_SIZE) >>> 2;
@@ -64,6 +69,24 @@ export function dropAllCode(pool: CodePool): void {
   pool.ram.codeIndex.fill(0);
   flushTlbKind(pool.ram, TLB_EXEC);
   pool.next = pool.ram.layout.codePoolBase;
+  pool.free.length = 0;
+}
+
+/** Drops the code of `pfn`, which a store is about to change; it has some. */
+export function dropCodePage(pool: CodePool, pfn: Pfn): void {
+  pool.free.push(pool.ram.codeIndex[pfn]!);
+  icacheInvalidateFrame(pool.ram, pfn);
+}
+
+/** A code page that no frame has; all of them if need be. */
+function takeCodePage(pool: CodePool): number {
+  const freed = pool.free.pop();
+  if (freed !== undefined) return freed >>> 0;
+  const { codePoolBase, codePoolBytes } = pool.ram.layout;
+  if (pool.next + CODE_PAGE_SIZE > codePoolBase + codePoolBytes) dropAllCode(pool);
+  const code = pool.next;
+  pool.next += CODE_PAGE_SIZE;
+  return code;
 }
 
 /**
@@ -73,10 +96,7 @@ export function dropAllCode(pool: CodePool): void {
  */
 export function newCodePage(pool: CodePool, pfn: number): number {
   const { ram, u16 } = pool;
-  const { codePoolBase, codePoolBytes } = ram.layout;
-  if (pool.next + CODE_PAGE_SIZE > codePoolBase + codePoolBytes) dropAllCode(pool);
-  const code = pool.next;
-  pool.next += CODE_PAGE_SIZE;
+  const code = takeCodePage(pool);
   ram.codeIndex[pfn] = code;
   flushTlbKind(ram, TLB_WRITE);
   const { i32 } = ram;

@@ -279,6 +279,26 @@ describe('the code pool', () => {
   });
 });
 
+describe('code that keeps changing itself', () => {
+  it('does not use up the code pool', () => {
+    const m = machine([s(OP_STORE, 2, T0, A1, 0), addi(A0, 0, 1), ECALL], RWXU);
+    const other = m.map(0x40_0000, RXU);
+    m.code(0x40_0000, [ECALL]);
+    m.pc = 0x40_0000;
+    m.cpu.run(10);
+    const code = m.ram.codeIndex[other];
+    m.setX(T0, BigInt(TEXT + 4));
+    for (let round = 0; round < 100; round++) {
+      m.setX(A1, BigInt(addi(A0, 0, round)));
+      m.pc = TEXT;
+      assert.equal(m.cpu.run(10), CAUSE_ECALL_U);
+      assert.equal(m.x(A0), BigInt(round));
+    }
+    assert.notEqual(code, 0);
+    assert.equal(m.ram.codeIndex[other], code);
+  });
+});
+
 describe('a pair of instructions with one handler', () => {
   // c.addi t0, 1 / lbu a0, 0(t0)
   const pair = [0x0285, i(OP_LOAD, 4, A0, T0, 0), ECALL];
