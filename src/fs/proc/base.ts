@@ -26,7 +26,7 @@ import {
   FDINFO_DIR_OPS,
   nameToInt,
 } from './fd.ts';
-import { parseInteger, seqFileOps, type SeqShow, type SeqStore } from './generic.ts';
+import { hexWord, parseInteger, seqFileOps, type SeqShow, type SeqStore } from './generic.ts';
 import { showLimits } from './limits.ts';
 import { MEM_OPS, showAuxv, showCmdline, showEnviron } from './mem.ts';
 import { pidLinkOps, taskCwd, taskExe, taskRoot } from './path.ts';

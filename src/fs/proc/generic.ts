@@ -122,7 +122,8 @@ export function hex64(lo: number, hi: number): string {
   return hexWord(hi) + hexWord(lo);
 }
 
-function hexWord(word: number): string {
+/** 32 bits as C's %08x prints them. */
+export function hexWord(word: number): string {
   return (word >>> 0).toString(16).padStart(8, '0');
 }
 

@@ -9,6 +9,7 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from '../../mm/mmap_limits.ts';
 import { EINVAL } from '../../uapi/errno.ts';
 import type { Dentry } from '../fs_types.ts';
+import { PIPE_MAX_BYTES } from '../pipe.ts';
 import { procCreate, procCreateText, procCreateValues, procMkdir, seqFileOps } from './generic.ts';
 
 /** Supplementary groups a process may have. @linux NGROUPS_MAX */
@@ -18,8 +19,6 @@ const PID_MAX = 32_768;
 const CAP_LAST_CAP = 40;
 /** Largest RLIMIT_NOFILE. Linux's default (fs.nr_open). */
 const NR_OPEN = 1_048_576;
-/** Largest buffer an ordinary user may give a pipe, in bytes. Linux's default. */
-const PIPE_MAX_SIZE = 1_048_576;
 /** LONG_MAX: open files are not limited machine-wide. */
 const FILE_MAX = '9223372036854775807';
 /** Bits in the random pool, always full. @linux drivers/char/random.c:POOL_READY_BITS */
@@ -94,13 +93,12 @@ export function procSysInit(kernel: Kernel, root: Dentry): void {
     mmap_min_addr: MMAP_MIN_ADDR,
     max_map_count: MAX_MAP_COUNT,
     nr_hugepages: 0,
-    swappiness: 60,
   });
   const fs = procMkdir(sys, 'fs');
   procCreateValues(fs, {
     'file-max': FILE_MAX,
     nr_open: NR_OPEN,
-    'pipe-max-size': PIPE_MAX_SIZE,
+    'pipe-max-size': PIPE_MAX_BYTES,
     suid_dumpable: 0,
   });
   const net = procMkdir(sys, 'net');
