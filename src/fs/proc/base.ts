@@ -159,6 +159,14 @@ const TID_ENTRIES: readonly PidEntry[] = [
   mmText('smaps_rollup', 0o444, showMm(showSmapsRollup)),
   reg('pagemap', 0o400, PAGEMAP_OPS),
   one(
+    'personality',
+    showTask((task) => `${hexWord(task.personality)}\n`),
+  ),
+  one(
+    'schedstat',
+    showTask((task) => `${task.runtime} 0 ${task.nvcsw + task.nivcsw}\n`),
+  ),
+  one(
     'wchan',
     showTask(() => '0'),
   ),
