@@ -9,9 +9,9 @@ import { readFileSync } from 'node:fs';
 import { Machine } from 'cowshed';
 
 const machine = await Machine.create({ memory: 64 * 1024 ** 2 });
-machine.writeFile('/bin/cat', readFileSync(new URL('../guest/bin/cat', import.meta.url)), 0o755);
+machine.writeFile('/tmp/cat', readFileSync(new URL('../guest/bin/cat', import.meta.url)), 0o755);
 
-const original = machine.spawn('/bin/cat', ['cat'], { stdin: 'pipe', stdout: 'pipe' });
+const original = machine.spawn('/tmp/cat', ['cat'], { stdin: 'pipe', stdout: 'pipe' });
 original.stdin.write('the original runs\n');
 const [first] = await once(original.stdout, 'data');
 process.stdout.write(first);

@@ -17,7 +17,7 @@ const ROUND_MS = 60;
 const MIN_FORKS = 5;
 const MAX_FORKS = 150;
 /** Forks before the measurement, so that compilers and caches are warm. */
-const WARM_UP_FORKS = 40;
+const WARM_UP_FORKS = 300;
 
 interface Percentiles {
   readonly p50: number;
