@@ -121,6 +121,8 @@ export class Vfs {
   readonly chrdevs = new Map<number, FileOps>();
   /** Pipes, eventfds and other files without a path. */
   anonMount: Mount | null = null;
+  /** Holds memfd_create()'s files; made on first use. */
+  memfdMount: Mount | null = null;
   /** Operations of fifos, which any file system can hold. */
   fifoOps: FileOps | null = null;
   /** Root of /dev/pts, where terminals appear; null before it is mounted. */
@@ -483,6 +485,14 @@ export class FdTable {
     if (fd < this.firstFree) this.firstFree = fd;
     this.filpClose(file);
     return 0;
+  }
+
+  /** Whether alloc() from 0 would fail. */
+  isFull(limit: number): boolean {
+    const { slots } = this;
+    let fd = this.firstFree;
+    while (fd < slots.length && slots[fd] !== null) fd++;
+    return fd >= limit;
   }
 
   getCloexec(fd: number): boolean {

@@ -35,6 +35,7 @@ import {
   Dentry,
   Inode,
   inodeMapping,
+  Mount,
   SuperBlock,
   type File,
   type FileOps,
@@ -418,6 +419,12 @@ export function createOverLower(vfs: Vfs, node: LowerNode, mount: LowerMount): D
 export function createOverlay(vfs: Vfs, node: LowerNode, close: () => void): Dentry | number {
   const magic = OVERLAYFS_SUPER_MAGIC;
   return createOverLower(vfs, node, { fsType: 'overlay', magic, readOnly: false, close });
+}
+
+/** The mount that memfd_create()'s files are in; it is nowhere in the tree. @linux mm/shmem.c:shm_mnt */
+export function memfdDirectory(vfs: Vfs): Mount {
+  vfs.memfdMount ??= new Mount(vfs, createTmpfs(vfs, 'tmpfs', 0o1777), null, 'tmpfs', 0);
+  return vfs.memfdMount;
 }
 
 /** A regular file without a name (memfd_create, O_TMPFILE) in the file system of `dir`. */

@@ -119,6 +119,10 @@ export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 export const FALLOC_FL_ZERO_RANGE = 0x10;
 
+export const R_OK = 4;
+export const W_OK = 2;
+export const X_OK = 1;
+
 export const RWF_HIPRI = 1;
 export const RWF_DSYNC = 2;
 export const RWF_SYNC = 4;
