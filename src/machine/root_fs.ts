@@ -8,6 +8,7 @@ import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, pathLookup } from '../fs/namei.ts';
 import { vfsMkdir } from '../fs/namei_create.ts';
 import { hostContext } from '../fs/open.ts';
 import { createProcfs } from '../fs/proc/root.ts';
+import { createSysfs } from '../fs/proc/sysfs.ts';
 import { mountFs } from '../fs/super.ts';
 import { createTmpfs } from '../fs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -125,6 +126,7 @@ export function createRootFs(
   const system = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   const dev = mountAt(context, devices, '/dev', 'devtmpfs', MS_NOSUID);
   mountAt(context, createProcfs(vfs, kernel), '/proc', 'proc', system);
+  mountAt(context, createSysfs(vfs, kernel), '/sys', 'sysfs', system);
   mountAt(context, createTmpfs(vfs, 'tmpfs', 0o1777), '/tmp', 'tmpfs', MS_NOSUID | MS_NODEV);
   for (const each of mounts) mountHost(context, vfs, each);
   kernel.rootFs = new FsStruct(root, root, 0o022);
