@@ -19,15 +19,13 @@ process.stdout.write(first);
 // The original now sleeps in read(2). A clone starts there too, with streams of its own.
 for (const name of ['first', 'second']) {
   const clone = original.fork({ stdin: 'pipe', stdout: 'pipe' });
+  const { rss, sharedPageTables } = clone.memory();
+  console.log(`the ${name} clone: ${rss} bytes resident, ${sharedPageTables} bytes of tables shared`);
   clone.stdin.end(`the ${name} clone runs\n`);
   for await (const chunk of clone.stdout) process.stdout.write(chunk);
   console.log(`the ${name} clone ended with ${(await clone.wait()).code}`);
 }
 
-const { rss, sharedPageTables } = original.memory();
-console.log(
-  `the original holds ${rss / 1024} KiB, ${sharedPageTables / 1024} KiB of tables shared`,
-);
 original.stdin.end();
 await original.wait();
 await machine.dispose();

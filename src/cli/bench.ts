@@ -54,7 +54,7 @@ export async function benchOptions(flags: {
 }
 
 /** Runs one bench and prints its rows as JSON or its table. */
-async function print<T extends object>(
+async function print<T extends { readonly rows: readonly unknown[] }>(
   flags: BenchFlags,
   measure: (options: BenchOptions & { rounds?: number }) => Promise<T>,
   format: (result: T) => string,
@@ -66,7 +66,7 @@ async function print<T extends object>(
       onProgress: progress.onProgress,
     });
     progress.clear();
-    process.stdout.write(flags.json === true ? `${JSON.stringify(result)}\n` : format(result));
+    process.stdout.write(flags.json === true ? `${JSON.stringify({ rows: result.rows })}\n` : format(result));
   } finally {
     progress.clear();
   }
