@@ -7,7 +7,7 @@ import { findVma } from '../../../src/mm/mmap.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
 import { doMremap } from '../../../src/mm/mremap.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
-import { mmRssPages } from '../../../src/mm/rss.ts';
+import { mmRssPages, mmUsage } from '../../../src/mm/rss.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../../src/uapi/errno.ts';
@@ -107,6 +107,10 @@ describe('doMremap()', () => {
     assertNumbered(mm, to, 514);
     assert.equal(pgdat.freeFrames, frames);
     checkPageTables(pgdat);
+    const child = dupMm(mm)!;
+    const bytes = mmUsage(mm).tableBytes + mmUsage(child).tableBytes;
+    assert.equal(bytes, pgdat.pageTables * PAGE, 'every table counts for one process');
+    mmput(child);
     // Over a table that is there already, empty or not.
     map(mm, BASE, PMD);
     touch(mm, BASE, 5 * PAGE, 77);
@@ -114,6 +118,24 @@ describe('doMremap()', () => {
     assertNumbered(mm, BASE, 512);
     assert.equal(peek(mm, to), -EFAULT);
     checkPageTables(pgdat);
+    mmput(mm);
+  });
+
+  it('gives back page tables that are not needed after all', () => {
+    const pgdat = testPgData(8);
+    const mm = testMm(pgdat);
+    map(mm, BASE, 4 * PAGE);
+    touch(mm, BASE, 4 * PAGE);
+    const tables = pgdat.pageTables;
+    const far = BASE + 600 * 512 * PMD;
+    pgdat.failAllocAfter = 3;
+    assert.equal(doMremap(mm, BASE, 4 * PAGE, 4 * PAGE, TO, far), -ENOMEM);
+    assert.equal(pgdat.pageTables, tables);
+    map(mm, far, 4 * PAGE);
+    touch(mm, far, 4 * PAGE);
+    map(mm, BASE, 4 * PAGE);
+    assert.equal(doMremap(mm, BASE, 4 * PAGE, 4 * PAGE, TO, far), far);
+    assert.equal(pgdat.pageTables, 1);
     mmput(mm);
   });
 
@@ -213,36 +235,41 @@ describe('doMremap()', () => {
     mmput(mm);
   });
 
-  it('changes nothing whichever allocation fails', () => {
-    for (let failAt = 1; ; failAt++) {
-      const pgdat = testPgData(16);
-      const mm = testMm(pgdat);
-      map(mm, BASE - 4 * PAGE, 8 * PAGE);
-      number(mm, BASE - 4 * PAGE, 8);
-      const target = BASE + 9 * PMD - 2 * PAGE;
-      map(mm, target - 2 * PAGE, 12 * PAGE, { prot: PROT_READ | 2 });
-      touch(mm, target - 2 * PAGE, 12 * PAGE, 66);
-      const child = dupMm(mm)!;
-      pgdat.failAllocAfter = failAt;
-      const got = doMremap(mm, BASE - 4 * PAGE, 8 * PAGE, 6 * PAGE, TO, target);
-      const failed = pgdat.failAllocAfter === 0;
-      pgdat.failAllocAfter = 0;
-      checkPageTables(pgdat);
-      if (failed) {
-        assert.equal(got, -ENOMEM);
-        assertNumbered(mm, BASE - 4 * PAGE, 8);
-        assert.equal(peek(mm, target), 66);
-        assert.equal(mm.vmas.size, 2);
-      } else {
-        assert.equal(got, target);
-        assertNumbered(mm, target, 6);
-        assert.equal(peek(mm, target + 7 * PAGE), 66);
-        assert.ok(failAt > 4, 'tables of both sides had to be broken');
+  for (const newLen of [8, 6, 4]) {
+    it(`changes nothing whichever allocation fails, moving ${newLen} of 8 pages`, () => {
+      for (let failAt = 1; ; failAt++) {
+        const pgdat = testPgData(16);
+        const mm = testMm(pgdat);
+        map(mm, BASE - 4 * PAGE, 8 * PAGE);
+        number(mm, BASE - 4 * PAGE, 8);
+        const target = BASE + 9 * PMD - 2 * PAGE;
+        map(mm, target - 2 * PAGE, 12 * PAGE, { prot: PROT_READ | 2 });
+        touch(mm, target - 2 * PAGE, 12 * PAGE, 66);
+        // A neighbour keeps the second table from being dropped whole.
+        map(mm, BASE + 20 * PAGE, PAGE);
+        touch(mm, BASE + 20 * PAGE, PAGE);
+        const child = dupMm(mm)!;
+        pgdat.failAllocAfter = failAt;
+        const got = doMremap(mm, BASE - 4 * PAGE, 8 * PAGE, newLen * PAGE, TO, target);
+        const failed = pgdat.failAllocAfter === 0;
+        pgdat.failAllocAfter = 0;
+        checkPageTables(pgdat);
+        if (failed) {
+          assert.equal(got, -ENOMEM);
+          assertNumbered(mm, BASE - 4 * PAGE, 8);
+          assert.equal(peek(mm, target), 66);
+          assert.equal(mm.vmas.size, 3);
+        } else {
+          assert.equal(got, target);
+          assertNumbered(mm, target, newLen);
+          assert.equal(peek(mm, target + 9 * PAGE), 66);
+          assert.ok(failAt > 4, 'tables of both sides had to be broken');
+        }
+        assertNumbered(child, BASE - 4 * PAGE, 8);
+        mmput(mm);
+        mmput(child);
+        if (!failed) return;
       }
-      assertNumbered(child, BASE - 4 * PAGE, 8);
-      mmput(mm);
-      mmput(child);
-      if (!failed) return;
-    }
-  });
+    });
+  }
 });

@@ -166,7 +166,7 @@ describe('vmaModify()', () => {
   for (const [name, first, advised, undo] of [
     ['whole', [1, 1], [1, 1], [1, 1]],
     ['front', [2, 2], [2, 1], [2, 1]],
-    ['back', [0, 2], [1, 1], [0, 1]],
+    ['back', [0, 2], [1, 1], [1, 1]],
   ] as const) {
     it(`takes the anonymous pages over when a neighbour gets the ${name} of a mapping`, () => {
       const mm = testMm(testPgData(8));
