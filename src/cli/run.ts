@@ -1,115 +1,22 @@
 /** `cowshed run`: one program in a fresh machine, with docker run's flags and exit codes. */
 
 import { Command } from 'commander';
-import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { basename } from 'node:path';
+import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import type { Machine, MachineOptions } from '../machine/machine.ts';
-import type { Process } from '../machine/process.ts';
 import { signalNumber } from '../uapi/signal.ts';
-import {
-  CliError,
-  EXIT_CANNOT_EXECUTE,
-  EXIT_COWSHED,
-  EXIT_NOT_FOUND,
-  EXIT_SIGNAL,
-  oneLine,
-} from './exit_code.ts';
+import { CliError, EXIT_COWSHED, EXIT_SIGNAL } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
 import { guestEnvironment, memoryBytes, parseUser, parseVolume } from './run_flags.ts';
 import { forwardSignals, wireStdio } from './run_stdio.ts';
 import { formatStats } from './run_stats.ts';
+import { copyProgram, locateProgram, prepareWorkdir, spawnTarget } from './run_target.ts';
 
 const DEFAULT_HOSTNAME = 'cowshed';
-/** Guest directory for programs that are loaded from the host. */
-const HOST_PROGRAMS = '/host';
-/** Errors of exec that mean "there is no such program"; all others mean "it cannot be executed". */
-const NOT_FOUND_CODES = new Set(['ENOENT', 'ENOTDIR']);
-
-/** Where the program is. */
-interface Target {
-  /** Guest paths to try, in order. */
-  readonly paths: readonly string[];
-  /** Host file to copy to the first path; null when the guest has it. */
-  readonly hostFile: string | null;
-}
-
-function errorCode(error: unknown): string {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' ? code : '';
-}
-
-function isHostFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-/** Whether the guest has something at this path. */
-function guestHas(machine: Machine, path: string): boolean {
-  try {
-    machine.readFile(path);
-    return true;
-  } catch (error) {
-    return !NOT_FOUND_CODES.has(errorCode(error));
-  }
-}
-
-/**
- * Decides what PROGRAM names: a bare name is looked up in the guest's PATH; a relative path is a
- * file of the host, if there is one; an absolute path is the guest's, else the host's.
- */
-function locate(machine: Machine, program: string, path: string): Target {
-  const hostTarget: Target = {
-    paths: [`${HOST_PROGRAMS}/${basename(program)}`],
-    hostFile: program,
-  };
-  if (!program.includes('/')) {
-    const paths = path
-      .split(':')
-      .filter((dir) => dir !== '')
-      .map((dir) => `${dir}/${program}`);
-    return { paths, hostFile: null };
-  }
-  if (program.startsWith('/') && guestHas(machine, program))
-    return { paths: [program], hostFile: null };
-  return isHostFile(program) ? hostTarget : { paths: [program], hostFile: null };
-}
-
-/** Brings a program of the host into the guest. @throws CliError 126 when it cannot be read. */
-function copyProgram(machine: Machine, hostFile: string, guestPath: string): void {
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(hostFile);
-  } catch (error) {
-    const cause = errorCode(error) === 'EISDIR' ? 'it is a directory' : oneLine(error);
-    throw new CliError(`Cannot run "${hostFile}": ${cause}`, EXIT_CANNOT_EXECUTE, error);
-  }
-  machine.mkdir(HOST_PROGRAMS);
-  machine.writeFile(guestPath, bytes, 0o755);
-}
-
-/** Starts the first of the paths that is there. @throws CliError 126 or 127. */
-function spawnFirst(
-  paths: readonly string[],
-  program: string,
-  spawn: (path: string) => Process,
-): Process {
-  let failure: unknown;
-  for (const path of paths) {
-    try {
-      return spawn(path);
-    } catch (error) {
-      // A program without permission is reported, unless a later directory has one that runs.
-      if (failure === undefined || NOT_FOUND_CODES.has(errorCode(failure))) failure = error;
-      if (!NOT_FOUND_CODES.has(errorCode(error)) && errorCode(error) !== 'EACCES') break;
-    }
-  }
-  const notFound = failure === undefined || NOT_FOUND_CODES.has(errorCode(failure));
-  const missing = notFound && !program.includes('/');
-  const message = missing
-    ? `Cannot run "${program}": not found in the guest's PATH`
-    : oneLine(failure);
-  throw new CliError(message, notFound ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, failure);
-}
+/** Ends that nobody asked for: worth a line beside the exit code. */
+const CRASH_SIGNALS = new Set(
+  ['ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'SEGV', 'SYS'].map((name) => `SIG${name}`),
+);
 
 /** Opens the log of system calls. */
 function openStrace(flags: RunFlags): { line: (text: string) => void; close: () => void } | null {
@@ -168,11 +75,12 @@ async function runIn(
     flags.user === undefined
       ? undefined
       : parseUser(flags.user, (path) => readGuestText(machine, path));
-  const target = locate(machine, program, env['PATH'] ?? '');
-  if (target.hostFile !== null) copyProgram(machine, target.hostFile, target.paths[0] ?? '');
+  const target = locateProgram(machine, program, env['PATH'] ?? '');
+  copyProgram(machine, target);
+  if (flags.workdir !== undefined) prepareWorkdir(machine, flags.workdir);
   if (flags.readOnly === true) makeRootReadOnly(machine);
   const stdio = wireStdio(flags);
-  const guest = spawnFirst(target.paths, program, (path) =>
+  const guest = spawnTarget(machine, target, (path) =>
     machine.spawn(path, [program, ...args], {
       env,
       ...stdio.spawnOptions,
@@ -186,7 +94,9 @@ async function runIn(
     const { code, signal } = await guest.wait();
     await stdio.drain(guest);
     if (signal === null) return code ?? EXIT_COWSHED;
-    process.stderr.write(`cowshed: ${program} was killed by ${signal}\n`);
+    if (CRASH_SIGNALS.has(signal)) {
+      process.stderr.write(`cowshed: ${program} was killed by ${signal}\n`);
+    }
     return EXIT_SIGNAL + signalNumber(signal);
   } finally {
     disconnect();

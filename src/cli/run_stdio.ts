@@ -49,7 +49,8 @@ export function forwardSignals(machine: Machine, guest: Process): () => void {
  * background process that outlives the program may hold it open.
  */
 async function drained(stream: Readable): Promise<void> {
-  while (!stream.destroyed && !stream.readableEnded && stream.readableLength > 0) await setImmediate();
+  while (!stream.destroyed && !stream.readableEnded && stream.readableLength > 0)
+    await setImmediate();
 }
 
 /** Standard input is the program's when it is a pipe or a file, or when -i asks for the terminal. */

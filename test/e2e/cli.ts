@@ -19,6 +19,8 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input; none by default. */
   readonly input?: string | Buffer;
+  /** Leaves standard input open behind the input. */
+  readonly keepInput?: boolean;
   /** Called with the child once it runs: to send it signals. */
   readonly started?: (child: ReturnType<typeof spawn>) => void;
 }
@@ -53,7 +55,8 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
     child.stdin?.on('error', () => undefined);
-    child.stdin?.end(options.input);
+    if (options.keepInput === true) child.stdin?.write(options.input ?? '');
+    else child.stdin?.end(options.input);
     options.started?.(child);
   });
 }
