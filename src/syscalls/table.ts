@@ -7,9 +7,15 @@ import * as unistd from '../uapi/unistd.ts';
 import type { SyscallHandler } from './args.ts';
 import * as cred from './cred.ts';
 import * as file from './file.ts';
+import * as fileAttr from './file_attr.ts';
+import * as fileCopy from './file_copy.ts';
+import * as fileDir from './file_dir.ts';
+import * as fileFcntl from './file_fcntl.ts';
 import * as fileRw from './file_rw.ts';
+import * as fileStat from './file_stat.ts';
 import * as futex from './futex.ts';
 import * as mman from './mman.ts';
+import * as poll from './poll.ts';
 import * as process from './process.ts';
 import * as signal from './signal.ts';
 import * as sys from './sys.ts';
@@ -51,6 +57,51 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_DUP3, 'dup3', file.sysDup3),
   supported(unistd.NR_PIPE2, 'pipe2', file.sysPipe2),
   supported(unistd.NR_MEMFD_CREATE, 'memfd_create', file.sysMemfdCreate),
+  supported(unistd.NR_FCHMODAT, 'fchmodat', fileAttr.sysFchmodat),
+  supported(unistd.NR_FCHMODAT2, 'fchmodat2', fileAttr.sysFchmodat2),
+  supported(unistd.NR_FCHMOD, 'fchmod', fileAttr.sysFchmod),
+  supported(unistd.NR_FCHOWNAT, 'fchownat', fileAttr.sysFchownat),
+  supported(unistd.NR_FCHOWN, 'fchown', fileAttr.sysFchown),
+  supported(unistd.NR_UTIMENSAT, 'utimensat', fileAttr.sysUtimensat),
+  supported(unistd.NR_TRUNCATE, 'truncate', fileAttr.sysTruncate),
+  supported(unistd.NR_FTRUNCATE, 'ftruncate', fileAttr.sysFtruncate),
+  supported(unistd.NR_FALLOCATE, 'fallocate', fileAttr.sysFallocate),
+  supported(unistd.NR_FSYNC, 'fsync', fileAttr.sysFsync),
+  supported(unistd.NR_FDATASYNC, 'fdatasync', fileAttr.sysFdatasync),
+  supported(unistd.NR_SYNC, 'sync', fileAttr.sysSync),
+  supported(unistd.NR_SYNCFS, 'syncfs', fileAttr.sysSyncfs),
+  supported(unistd.NR_SYNC_FILE_RANGE, 'sync_file_range', fileAttr.sysSyncFileRange),
+  supported(unistd.NR_FADVISE64, 'fadvise64', fileAttr.sysFadvise64),
+  supported(unistd.NR_READAHEAD, 'readahead', fileAttr.sysReadahead),
+  supported(unistd.NR_SETXATTR, 'setxattr', fileAttr.sysSetxattr),
+  supported(unistd.NR_LSETXATTR, 'lsetxattr', fileAttr.sysLsetxattr),
+  supported(unistd.NR_FSETXATTR, 'fsetxattr', fileAttr.sysFsetxattr),
+  supported(unistd.NR_GETXATTR, 'getxattr', fileAttr.sysGetxattr),
+  supported(unistd.NR_LGETXATTR, 'lgetxattr', fileAttr.sysLgetxattr),
+  supported(unistd.NR_FGETXATTR, 'fgetxattr', fileAttr.sysFgetxattr),
+  supported(unistd.NR_LISTXATTR, 'listxattr', fileAttr.sysListxattr),
+  supported(unistd.NR_LLISTXATTR, 'llistxattr', fileAttr.sysLlistxattr),
+  supported(unistd.NR_FLISTXATTR, 'flistxattr', fileAttr.sysFlistxattr),
+  supported(unistd.NR_REMOVEXATTR, 'removexattr', fileAttr.sysRemovexattr),
+  supported(unistd.NR_LREMOVEXATTR, 'lremovexattr', fileAttr.sysLremovexattr),
+  supported(unistd.NR_FREMOVEXATTR, 'fremovexattr', fileAttr.sysFremovexattr),
+  supported(unistd.NR_SENDFILE, 'sendfile', fileCopy.sysSendfile),
+  supported(unistd.NR_COPY_FILE_RANGE, 'copy_file_range', fileCopy.sysCopyFileRange),
+  supported(unistd.NR_MKDIRAT, 'mkdirat', fileDir.sysMkdirat),
+  supported(unistd.NR_MKNODAT, 'mknodat', fileDir.sysMknodat),
+  supported(unistd.NR_SYMLINKAT, 'symlinkat', fileDir.sysSymlinkat),
+  supported(unistd.NR_LINKAT, 'linkat', fileDir.sysLinkat),
+  supported(unistd.NR_UNLINKAT, 'unlinkat', fileDir.sysUnlinkat),
+  supported(unistd.NR_RENAMEAT2, 'renameat2', fileDir.sysRenameat2),
+  supported(unistd.NR_CHDIR, 'chdir', fileDir.sysChdir),
+  supported(unistd.NR_FCHDIR, 'fchdir', fileDir.sysFchdir),
+  supported(unistd.NR_CHROOT, 'chroot', fileDir.sysChroot),
+  supported(unistd.NR_UMASK, 'umask', fileDir.sysUmask),
+  supported(unistd.NR_MOUNT, 'mount', fileDir.sysMount),
+  supported(unistd.NR_UMOUNT2, 'umount2', fileDir.sysUmount2),
+  supported(unistd.NR_FCNTL, 'fcntl', fileFcntl.sysFcntl),
+  supported(unistd.NR_FLOCK, 'flock', fileFcntl.sysFlock),
+  supported(unistd.NR_IOCTL, 'ioctl', fileFcntl.sysIoctl),
   supported(unistd.NR_READ, 'read', fileRw.sysRead),
   supported(unistd.NR_WRITE, 'write', fileRw.sysWrite),
   supported(unistd.NR_PREAD64, 'pread64', fileRw.sysPread64),
@@ -62,6 +113,16 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_PREADV2, 'preadv2', fileRw.sysPreadv2),
   supported(unistd.NR_PWRITEV2, 'pwritev2', fileRw.sysPwritev2),
   supported(unistd.NR_LSEEK, 'lseek', fileRw.sysLseek),
+  supported(unistd.NR_FSTAT, 'fstat', fileStat.sysFstat),
+  supported(unistd.NR_NEWFSTATAT, 'newfstatat', fileStat.sysNewfstatat),
+  supported(unistd.NR_STATX, 'statx', fileStat.sysStatx),
+  supported(unistd.NR_FACCESSAT, 'faccessat', fileStat.sysFaccessat),
+  supported(unistd.NR_FACCESSAT2, 'faccessat2', fileStat.sysFaccessat2),
+  supported(unistd.NR_READLINKAT, 'readlinkat', fileStat.sysReadlinkat),
+  supported(unistd.NR_GETCWD, 'getcwd', fileStat.sysGetcwd),
+  supported(unistd.NR_STATFS, 'statfs', fileStat.sysStatfs),
+  supported(unistd.NR_FSTATFS, 'fstatfs', fileStat.sysFstatfs),
+  supported(unistd.NR_GETDENTS64, 'getdents64', fileStat.sysGetdents64),
   partial(unistd.NR_FUTEX, 'futex', futex.sysFutex, 'no priority inheritance'),
   supported(unistd.NR_MMAP, 'mmap', mman.sysMmap),
   supported(unistd.NR_MUNMAP, 'munmap', mman.sysMunmap),
@@ -77,6 +138,8 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MLOCKALL, 'mlockall', mman.sysMlockall),
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
+  supported(unistd.NR_PPOLL, 'ppoll', poll.sysPpoll),
+  supported(unistd.NR_PSELECT6, 'pselect6', poll.sysPselect6),
   partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces, no CLONE_PIDFD'),
   partial(
     unistd.NR_CLONE3,
