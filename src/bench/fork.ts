@@ -16,8 +16,10 @@ const DEFAULT_ROUNDS = 8;
 const ROUND_MS = 60;
 const MIN_FORKS = 5;
 const MAX_FORKS = 150;
-/** Forks before the measurement, so that compilers and caches are warm. */
-const WARM_UP_FORKS = 300;
+/** Forks of an empty program before the first size, until V8 has compiled all it will. */
+const COMPILE_FORKS = 3000;
+/** Forks before each measurement, so that caches are warm. */
+const WARM_UP_FORKS = 40;
 
 interface Percentiles {
   readonly p50: number;
@@ -86,6 +88,14 @@ async function runForks(session: Session, forks: number): Promise<void> {
   }
 }
 
+async function warmUp(modes: readonly BenchMode[]): Promise<void> {
+  for (const mode of modes) {
+    const program = mode.start(PROGRAM, ['0', String(COMPILE_FORKS)]);
+    await program.readUntil((line) => line === 'done');
+    await program.close();
+  }
+}
+
 async function startSession(mode: BenchMode, mib: number): Promise<Session> {
   const program = mode.start(PROGRAM, [String(mib)]);
   const lines = await program.readUntil((line) => line === 'ready');
@@ -146,6 +156,8 @@ export function runForkBench(options: ForkBenchOptions): Promise<ForkBenchResult
     const sizes = options.sizesMiB ?? DEFAULT_SIZES_MIB;
     const rows: ForkRow[] = [];
     let memory: ForkMemory[] = [];
+    options.onProgress?.('fork: warming up');
+    await warmUp(modes);
     for (const mib of sizes) {
       options.onProgress?.(`fork with ${mib} MiB mapped`);
       const sessions = await measureSize(modes, mib, options.rounds ?? DEFAULT_ROUNDS);

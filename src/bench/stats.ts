@@ -11,10 +11,6 @@ export function percentile(samples: readonly number[], fraction: number): number
   return sorted[Math.min(Math.max(rank, 0), sorted.length - 1)]!;
 }
 
-export function median(samples: readonly number[]): number {
-  return percentile(samples, 0.5);
-}
-
 export function geometricMean(values: readonly number[]): number {
   if (values.length === 0) return Number.NaN;
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
