@@ -178,10 +178,11 @@ function fifoOpen(file: File): number {
   const pipe = pipeOf(inode) ?? new Pipe();
   const nonblocking = (file.flags & O_NONBLOCK) !== 0;
   const writeOnly = (file.flags & O_ACCMODE) === O_WRONLY;
-  if (writeOnly && nonblocking && pipe.readers === 0) return -ENXIO;
+  const fifo = !inode.sb.pseudo;
+  if (fifo && writeOnly && nonblocking && pipe.readers === 0) return -ENXIO;
   inode.pipe = pipe;
   // poll() must tell "no writer yet" from "the writer has gone".
-  file.pos = pipe.writers > 0 ? -1 : pipe.writerOpens;
+  file.pos = !fifo || pipe.writers > 0 ? -1 : pipe.writerOpens;
   connect(file, pipe);
   return 0;
 }
@@ -197,6 +198,8 @@ export interface FifoWait {
 export function fifoOpenWait(file: File): FifoWait | null {
   const pipe = file.data;
   if (!(pipe instanceof Pipe) || (file.flags & O_NONBLOCK) !== 0) return null;
+  // A pipe opened again through /proc has had both ends from the start.
+  if (file.inode.sb.pseudo) return null;
   const mode = file.flags & O_ACCMODE;
   const { readerOpens, writerOpens } = pipe;
   if (mode === O_RDONLY && pipe.writers === 0) {
