@@ -32,6 +32,7 @@ import {
 } from '../uapi/mman.ts';
 import { populateRange } from './memory.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
+import { noteUnmap } from './rss.ts';
 import { truncatePagecacheRange } from './truncate.ts';
 import {
   VM_DONTCOPY,
@@ -144,6 +145,7 @@ function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): n
   });
   const err = zapPrepare(mm, start, stop);
   if (err !== 0) return err;
+  noteUnmap(mm, (stop - start) / PAGE_SIZE);
   zapRange(mm, start, stop);
   return ret;
 }

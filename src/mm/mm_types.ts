@@ -196,6 +196,8 @@ export class MmStruct {
   /** Highest totalVm and RSS seen, in pages (VmPeak, VmHWM). RSS is sampled where it is about to shrink. */
   hiwaterVm = 0;
   hiwaterRss = 0;
+  /** Pages unmapped since hiwaterRss was last brought up to date. */
+  unmappedPages = 0;
   /** Flags for new VMAs: VM_LOCKED after mlockall(MCL_FUTURE). */
   defFlags = 0;
 

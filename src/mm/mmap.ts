@@ -53,7 +53,7 @@ import {
   vmEnoughMemory,
 } from './mmap_limits.ts';
 import { FMODE_READ, FMODE_WRITE, Vma, type MmStruct, type VmFile } from './mm_types.ts';
-import { updateHiwaterRss } from './rss.ts';
+import { noteUnmap } from './rss.ts';
 import { shmemFileSetup } from './shmem.ts';
 import {
   VM_ACCESS_FLAGS,
@@ -318,12 +318,6 @@ function splitAtEnds(mm: MmStruct, start: Vaddr, end: Vaddr): void {
 }
 
 /**
- * Share of the address space from which on unmapping notes the peak RSS first: reading the
- * RSS costs as much as the page tables are large, so it is done where the work is of that order.
- */
-const HIWATER_SHARE = 8;
-
-/**
  * Removes all VMAs and pages of [start, end), which is page-aligned.
  * @param keepTables leave emptied page tables in place, for a caller that fills them again.
  * @returns 0, or -ENOMEM with nothing changed.
@@ -336,7 +330,7 @@ export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: b
   if (first.start < start && end < first.end && mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
   const err = zapPrepare(mm, start, end);
   if (err !== 0) return err;
-  if (((end - start) / PAGE_SIZE) * HIWATER_SHARE >= mm.totalVm) updateHiwaterRss(mm);
+  noteUnmap(mm, (end - start) / PAGE_SIZE);
   splitAtEnds(mm, start, end);
   zapRange(mm, start, end);
   let vma = findVmaIntersection(mm, start, end);

@@ -128,3 +128,18 @@ export function updateHiwaterRss(mm: MmStruct): number {
   if (rss > mm.hiwaterRss) mm.hiwaterRss = rss;
   return rss;
 }
+
+/** Pages that may be unmapped before the peak RSS is looked at, at least, and as a share of it. */
+const HIWATER_PAGES = 64;
+const HIWATER_SHARE = 8;
+
+/**
+ * To be called before `pages` are unmapped. Reading the RSS costs as much as there are page
+ * tables, so it is read only once an eighth of the peak may have gone: VmHWM is exact to that.
+ */
+export function noteUnmap(mm: MmStruct, pages: number): void {
+  mm.unmappedPages += pages;
+  if (mm.unmappedPages < Math.max(HIWATER_PAGES, mm.hiwaterRss / HIWATER_SHARE)) return;
+  mm.unmappedPages = 0;
+  updateHiwaterRss(mm);
+}

@@ -252,6 +252,15 @@ describe('doMunmap()', () => {
     mmput(mm);
   });
 
+  it('remembers about how much was resident before', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 512 * PAGE);
+    touch(mm, BASE, 512 * PAGE);
+    for (let i = 0; i < 512; i += 8) doMunmap(mm, BASE + i * PAGE, 8 * PAGE);
+    assert.ok(mm.hiwaterRss >= 512 * (7 / 8) && mm.hiwaterRss <= 512);
+    mmput(mm);
+  });
+
   it('changes nothing when a shared table cannot be made private', () => {
     const pgdat = testPgData(16);
     const mm = testMm(pgdat);
