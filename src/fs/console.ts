@@ -181,6 +181,7 @@ function streamRelease(file: File): void {
 }
 
 const streamFileOps: FileOps = {
+  stream: true,
   open: streamOpen,
   read: streamRead,
   write: streamWrite,

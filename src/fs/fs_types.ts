@@ -58,6 +58,8 @@ export type DirEmit = (name: string, ino: number, type: number, nextPos: number)
 
 /** No operation blocks: -EAGAIN means "not now", and poll() says which queues will tell. */
 export interface FileOps {
+  /** A write that is cut short is one that has filled a buffer: the rest waits. */
+  readonly stream?: true;
   /** @returns 0 or -errno. */
   open?(file: File, ctx: FsContext): number;
   /** @returns bytes, 0 at the end, or -errno. */

@@ -214,6 +214,7 @@ export function fifoOpenWait(file: File): FifoWait | null {
 }
 
 const pipeFileOps: FileOps = {
+  stream: true,
   open: fifoOpen,
   read: pipeRead,
   write: pipeWrite,

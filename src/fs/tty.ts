@@ -323,6 +323,7 @@ function hasTerminal(vfs: Vfs, session: number): boolean {
 }
 
 const ttyFileOps: FileOps = {
+  stream: true,
   open: ttyOpen,
   read: ttyRead,
   write: ttyWrite,

@@ -78,7 +78,7 @@ function doWrite(
     if (n === -EAGAIN) return blockWrite(task, file, done);
     if (n < 0) return writeResult(task, done, n);
     done += n;
-    if (from.remaining === 0 || n === 0) return done;
+    if (from.remaining === 0 || n === 0 || file.fOps.stream !== true) return done;
   }
 }
 

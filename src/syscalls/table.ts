@@ -6,6 +6,7 @@
 import * as unistd from '../uapi/unistd.ts';
 import type { SyscallHandler } from './args.ts';
 import * as cred from './cred.ts';
+import * as epoll from './epoll.ts';
 import * as file from './file.ts';
 import * as fileAttr from './file_attr.ts';
 import * as fileCopy from './file_copy.ts';
@@ -139,6 +140,11 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PPOLL, 'ppoll', poll.sysPpoll),
+  supported(unistd.NR_EVENTFD2, 'eventfd2', epoll.sysEventfd2),
+  supported(unistd.NR_EPOLL_CREATE1, 'epoll_create1', epoll.sysEpollCreate1),
+  supported(unistd.NR_EPOLL_CTL, 'epoll_ctl', epoll.sysEpollCtl),
+  supported(unistd.NR_EPOLL_PWAIT, 'epoll_pwait', epoll.sysEpollPwait),
+  supported(unistd.NR_EPOLL_PWAIT2, 'epoll_pwait2', epoll.sysEpollPwait2),
   supported(unistd.NR_PSELECT6, 'pselect6', poll.sysPselect6),
   partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces, no CLONE_PIDFD'),
   partial(
