@@ -48,7 +48,7 @@ export function guestProgramPath(name: string): string {
 
 /** Guest programs built for the host, or the reason why there are none. */
 export type NativeBuild =
-  | { readonly ok: true; path(name: string): string; dispose(): void }
+  | { readonly ok: true; readonly path: (name: string) => string; readonly dispose: () => void }
   | { readonly ok: false; readonly reason: string };
 
 function hostCompiler(): string | undefined {
