@@ -19,11 +19,9 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
-  blockEnd,
   entryPtr,
   LEVEL_PTE,
   mkTable,
-  PMD_SIZE,
   pmdAlignDown,
   pteIndex,
   ptePfn,
@@ -38,7 +36,8 @@ import { ENOMEM } from '../uapi/errno.ts';
 import { copyPteRange } from './copy_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
-import { allocTableNoInit, leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf } from './pgtable.ts';
+import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
+import { allocTableNoInit, leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
 
 const TABLE_WORDS = PAGE_SIZE / 4;
 
@@ -83,19 +82,18 @@ export function breakCowPte(mm: MmStruct, pmdp: PtePtr, addr: Vaddr): number {
 }
 
 /**
- * breakCowPte() for every shared table that maps any of [start, end).
+ * breakCowPte() for every shared table that maps something in [start, end); tables that map
+ * nothing there stay shared.
  * @returns 0, or -ENOMEM: tables broken before stay broken, which no program can see.
  * @linux mm/memory.c:break_cow_pte_range (founding series)
  * @patch 03/14
  */
 export function breakCowPteRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  for (let addr = start; addr < end; addr = blockEnd(addr, end, PMD_SIZE)) {
-    const pmdp = pmdPtrOf(mm, addr);
-    if (pmdp === NO_PTEP) continue;
-    const err = breakCowPte(mm, pmdp, addr);
-    if (err !== 0) return err;
-  }
-  return 0;
+  const { pgdat } = mm;
+  return walkLeafTables(mm, start, end, (pmdp, addr, next) => {
+    if (!tableShared(pgdat.ram.u32[pmdp] as Pte)) return 0;
+    return tableMapsAny(pgdat, pmdp, addr, next) ? breakCowPte(mm, pmdp, addr) : 0;
+  });
 }
 
 /**

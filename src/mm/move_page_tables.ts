@@ -14,10 +14,10 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { pteAlloc } from './cow_pte.ts';
+import { breakCowPteRange, pteAlloc } from './cow_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { pageAnon, PG_SWAPBACKED } from './page.ts';
-import { breakMappedTables, tableMapsAny, walkLeafTables } from './pagewalk.ts';
+import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
 import { freeTable, NO_PTEP, pmdAlloc, pmdPtrOf, ptePtrOf } from './pgtable.ts';
 import { flushTlbRange } from './tlbflush.ts';
 import { freePgtables } from './zap.ts';
@@ -44,7 +44,7 @@ function allocDestination(mm: MmStruct, addr: Vaddr, next: Vaddr, to: Vaddr): bo
  */
 export function prepareMove(mm: MmStruct, from: Vaddr, to: Vaddr, len: number): number {
   const { pgdat } = mm;
-  let err = breakMappedTables(mm, from, from + len);
+  let err = breakCowPteRange(mm, from, from + len);
   if (err !== 0) return err;
   err = walkLeafTables(mm, from, from + len, (pmdp, addr, next) => {
     if (!tableMapsAny(pgdat, pmdp, addr, next)) return 0;

@@ -19,11 +19,12 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { EACCES, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE } from '../uapi/mman.ts';
+import { breakCowPteRange } from './cow_pte.ts';
 import { populateVmaPageRange } from './gup.ts';
 import { mayExpandVm, vmEnoughMemory } from './mmap_limits.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { PG_ANON_EXCLUSIVE } from './page.ts';
-import { breakMappedTables, pteLast, walkLeafTables } from './pagewalk.ts';
+import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { vmGetPageProt } from './pte_ops.ts';
 import { flushTlbRange } from './tlbflush.ts';
 import {
@@ -163,7 +164,7 @@ export function doMprotect(mm: MmStruct, start: Vaddr, len: number, prot: number
   const vma = firstVma(mm, start, end, grows);
   if (typeof vma === 'number') return vma;
   const from = (grows & PROT_GROWSDOWN) !== 0 ? vma.start : start;
-  const err = breakMappedTables(mm, from, end);
+  const err = breakCowPteRange(mm, from, end);
   if (err !== 0) return err;
   return protectRange(mm, vma, from, end, rights & VM_ACCESS_FLAGS);
 }

@@ -12,12 +12,10 @@ import {
   PTE_WORDS,
   PTRS_PER_TABLE,
   PUD_SIZE,
-  tableShared,
   type Pte,
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import { breakCowPte } from './cow_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { NO_PTEP, pmdPtrOf } from './pgtable.ts';
 
@@ -61,17 +59,4 @@ export function tableMapsAny(pgdat: PgData, pmdp: PtePtr, addr: Vaddr, next: Vad
     if (u32[at] !== 0) return true;
   }
   return false;
-}
-
-/**
- * Makes every shared table private that maps something in [start, end); others stay shared.
- * @returns 0, or -ENOMEM with nothing changed that a program could see.
- * @linux mm/memory.c:break_cow_pte_range (founding series)
- */
-export function breakMappedTables(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const { pgdat } = mm;
-  return walkLeafTables(mm, start, end, (pmdp, addr, next) => {
-    if (!tableShared(pgdat.ram.u32[pmdp] as Pte)) return 0;
-    return tableMapsAny(pgdat, pmdp, addr, next) ? breakCowPte(mm, pmdp, addr) : 0;
-  });
 }
