@@ -66,7 +66,9 @@ async function print<T extends { readonly rows: readonly unknown[] }>(
       onProgress: progress.onProgress,
     });
     progress.clear();
-    process.stdout.write(flags.json === true ? `${JSON.stringify({ rows: result.rows })}\n` : format(result));
+    process.stdout.write(
+      flags.json === true ? `${JSON.stringify({ rows: result.rows })}\n` : format(result),
+    );
   } finally {
     progress.clear();
   }

@@ -16,6 +16,18 @@ function heading(text: string): string {
   return `\n${text}\n${'-'.repeat(text.length)}\n`;
 }
 
+/** What to type next; npm knows how the command is called in a checkout. */
+function nextSteps(): string {
+  const command =
+    process.env['npm_lifecycle_event'] === undefined ? 'cowshed' : 'npm run -s cowshed --';
+  return (
+    '\nNext, programs of Debian:\n' +
+    `  ${command} pull busybox-static bash coreutils sqlite3\n` +
+    `  ${command} run bash -c 'seq 1000 | sort -R | head -n 3 | tac'\n` +
+    `  ${command} run sqlite3 :memory: 'select sqlite_version()'\n`
+  );
+}
+
 async function demo(flags: DemoFlags): Promise<void> {
   const { runForkBench, formatForkTable, formatMemoryTable } = await import('../bench/fork.ts');
   const { runFaultBench, formatFaultTable } = await import('../bench/fault.ts');
@@ -46,9 +58,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     );
     if (flags.json === true) stdout.write(`${JSON.stringify({ fork, fault })}\n`);
     else {
-      stdout.write(
-        '\nNext: cowshed pull busybox-static sqlite3; cowshed run sqlite3 :memory: "select sqlite_version()"\n',
-      );
+      stdout.write(nextSteps());
     }
   } finally {
     progress.clear();

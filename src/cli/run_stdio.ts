@@ -53,6 +53,16 @@ async function drained(stream: Readable): Promise<void> {
     await setImmediate();
 }
 
+/** Keeps the guest's terminal as large as the host's. @returns what ends this. */
+function followWindowSize(guest: Process): () => void {
+  const { stdout } = process;
+  const resize = (): void => guest.resize(stdout.rows, stdout.columns);
+  if (!stdout.isTTY) return () => undefined;
+  resize();
+  stdout.on('resize', resize);
+  return () => void stdout.removeListener('resize', resize);
+}
+
 /** Standard input is the program's when it is a pipe or a file, or when -i asks for the terminal. */
 export function wireStdio(flags: RunFlags): StdioPlan {
   const input = process.stdin as ReadStream;
@@ -63,6 +73,7 @@ export function wireStdio(flags: RunFlags): StdioPlan {
     spawnOptions: { stdin: pass ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe', tty },
     connect(guest) {
       if (raw) input.setRawMode(true);
+      const stopResizing = tty ? followWindowSize(guest) : () => undefined;
       // A program that ends before its input does is no error.
       guest.stdin.on('error', () => undefined);
       if (pass) input.pipe(guest.stdin);
@@ -76,6 +87,7 @@ export function wireStdio(flags: RunFlags): StdioPlan {
         to.on('error', () => from.destroy());
       }
       return () => {
+        stopResizing();
         if (pass) input.unpipe();
         if (raw) input.setRawMode(false);
         if (pass) input.pause();
