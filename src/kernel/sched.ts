@@ -38,6 +38,12 @@ export function sleepInterruptible(task: Task, errno: number = ERESTARTSYS): num
     task.leaveQueues();
     return -errno;
   }
+  if (task.wokenEarly) {
+    // What it wants to wait for has just happened: the call runs again at once.
+    task.wokenEarly = false;
+    task.leaveQueues();
+    return SLEEP;
+  }
   task.state = TASK_INTERRUPTIBLE;
   return SLEEP;
 }

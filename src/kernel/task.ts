@@ -284,6 +284,8 @@ export class Task implements Waiter {
   private readonly rq: RunQueue;
   onRq = false;
   rqNext: Task | null = null;
+  /** Woken since it last stood in a queue, before it slept. */
+  wokenEarly = false;
   /** Queues it stands in while asleep. */
   private queues: WaitQueue[] | null = null;
   /** Wakes it when its deadline passes; made on first use. */
@@ -349,8 +351,12 @@ export class Task implements Waiter {
       init.signal ?? new SignalStruct(this, parent === null ? null : parent.signal, init.limits);
   }
 
-  /** Makes a sleeping task runnable: its system call runs again. Others are left alone. */
+  /**
+   * Makes a sleeping task runnable: its system call runs again. A task that is only about to
+   * sleep is kept from it; others are left alone.
+   */
   wake(): void {
+    if (this.state === TASK_RUNNING) this.wokenEarly = true;
     if (this.state !== TASK_INTERRUPTIBLE && this.state !== TASK_KILLABLE) return;
     this.state = TASK_RUNNING;
     if (this.queues !== null && this.queues.length !== 0) this.leaveQueues();
@@ -365,9 +371,10 @@ export class Task implements Waiter {
 
   /** Stands in `queue` until the next wake. */
   waitOn(queue: WaitQueue): void {
+    if (this.queues === null) this.queues = [];
+    if (this.queues.length === 0) this.wokenEarly = false;
+    this.queues.push(queue);
     queue.add(this);
-    if (this.queues === null) this.queues = [queue];
-    else this.queues.push(queue);
   }
 
   /** Stands in no queue any more. */

@@ -182,6 +182,31 @@ describe('Process', () => {
   });
 });
 
+describe('a terminal', () => {
+  it('echoes, gives lines to the program, and ends it with ^C', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      const guest = machine.spawn(install(machine, 'cat'), ['cat'], { stdin: 'pipe', tty: true });
+      const output = text(guest.stdout);
+      guest.stdin.write('on');
+      setTimeout(() => guest.stdin.write('e\n'), 30);
+      setTimeout(() => guest.stdin.write('two\x03'), 80);
+      assert.deepEqual(await guest.wait(), { code: null, signal: 'SIGINT' });
+      assert.equal(await output, 'one\r\none\r\ntwo^C');
+      assert.equal(machine.leakedFrames(), 0);
+    });
+  });
+
+  it('ends the input with ^D', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      const guest = machine.spawn(install(machine, 'cat'), ['cat'], { stdin: 'pipe', tty: true });
+      const output = text(guest.stdout);
+      guest.stdin.write('one\n\x04');
+      assert.deepEqual(await guest.wait(), { code: 0, signal: null });
+      assert.equal(await output, 'one\r\none\r\n');
+    });
+  });
+});
+
 describe('running out', () => {
   it('of tasks: fork fails with EAGAIN, and the machine goes on', async () => {
     await withMachine({ memory: MEMORY }, async (machine) => {
