@@ -28,7 +28,9 @@ import {
 } from './fd.ts';
 import { hexWord, parseInteger, seqFileOps, type SeqShow, type SeqStore } from './generic.ts';
 import { showLimits } from './limits.ts';
+import { MAP_FILES_INODE_OPS, MAP_FILES_OPS } from './map_files.ts';
 import { MEM_OPS, showAuxv, showCmdline, showEnviron } from './mem.ts';
+import { NS_DIR_INODE_OPS, NS_DIR_OPS } from './namespaces.ts';
 import { pidLinkOps, taskCwd, taskExe, taskRoot } from './path.ts';
 import {
   currentTask,
@@ -132,6 +134,7 @@ function showOomScore(task: Task, kernel: Kernel): string {
 const TID_ENTRIES: readonly PidEntry[] = [
   dir('fd', 0o500, FD_DIR_INODE_OPS, FD_DIR_OPS),
   dir('fdinfo', 0o555, FDINFO_DIR_INODE_OPS, FDINFO_DIR_OPS),
+  dir('ns', 0o511, NS_DIR_INODE_OPS, NS_DIR_OPS),
   mmText('environ', 0o400, showMm(showEnviron)),
   mmText('auxv', 0o400, showMm(showAuxv)),
   one('status', showTask(procPidStatus)),
@@ -192,6 +195,7 @@ const TASK_DIR_OPS: FileOps = { iterate: iterateThreads, llseek: dirLlseek };
 
 const TGID_ENTRIES: readonly PidEntry[] = [
   ...TID_ENTRIES,
+  dir('map_files', 0o500, MAP_FILES_INODE_OPS, MAP_FILES_OPS),
   dir('task', 0o555, TASK_DIR_INODE_OPS, TASK_DIR_OPS),
 ];
 

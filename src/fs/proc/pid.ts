@@ -40,14 +40,16 @@ export function taskHasExited(task: Task): boolean {
   return task.state === EXIT_ZOMBIE || task.state === EXIT_DEAD;
 }
 
-/** Inode numbers of one task: its directory's entries, then descriptors. */
+/** Inode numbers of one task: its directory's entries, then those of directories in it. */
+export const PID_INO_NS = 0x1000;
+export const PID_INO_MAP_FILES = 0x2000;
 export const PID_INO_FDS = 0x4000;
 export const PID_INO_FDINFO = 0x8000;
 export const PID_INO_THREAD = 0xc000;
 const PID_INO_SHIFT = 16;
 const FD_MASK = 0x3fff;
 
-/** A number that every look-up of the same entry gets. @param entry below PID_INO_FDS. */
+/** A number that every look-up of the same entry gets. @param entry below 2^16. */
 export function pidIno(pid: number, entry: number): number {
   return pid * 2 ** PID_INO_SHIFT + entry;
 }

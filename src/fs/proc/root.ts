@@ -18,6 +18,7 @@ import { dirLlseek } from '../llseek.ts';
 import { lookupPid, pidDirIno } from './base.ts';
 import { procCreateText, procSymlink, PSEUDO_SUPER_OPS } from './generic.ts';
 import { showBuddyinfo, showMeminfo, showVmstat } from './meminfo.ts';
+import { createNsfs } from './namespaces.ts';
 import { currentTask } from './pid.ts';
 import { procSysInit } from './proc_sysctl.ts';
 import { LoadAverage, showStat, showUptime } from './stat.ts';
@@ -93,6 +94,7 @@ function machineFiles(kernel: Kernel, vfs: Vfs, root: Dentry): void {
 /** Makes /proc of a machine; the caller mounts it. */
 export function createProcfs(vfs: Vfs, kernel: Kernel): Dentry {
   const sb = new SuperBlock(vfs, 'proc', PROC_SUPER_MAGIC, PSEUDO_SUPER_OPS);
+  sb.data = createNsfs(vfs);
   const fOps: FileOps = {
     iterate: (file, emit) => procRootReaddir(kernel, file, emit),
     llseek: dirLlseek,

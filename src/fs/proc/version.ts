@@ -27,9 +27,9 @@ export function showCpuinfo(): string {
   ].join('');
 }
 
-/** Types of the file systems there are; none needs a device. @linux fs/filesystems.c:filesystems_proc_show */
+/** Types of the file systems that are mounted somewhere; none needs a device. @linux fs/filesystems.c:filesystems_proc_show */
 export function showFilesystems(vfs: Vfs): string {
-  const types = new Set(vfs.superBlocks.map((sb) => sb.fsType));
+  const types = new Set(vfs.superBlocks.filter((sb) => !sb.pseudo).map((sb) => sb.fsType));
   return [...types].map((type) => `nodev\t${type}\n`).join('');
 }
 

@@ -7,7 +7,7 @@ import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../../../src/mm/mm_struct.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { putUser8 } from '../../../src/mm/uaccess.ts';
 import { EACCES, EINVAL, ENOENT, ESRCH } from '../../../src/uapi/errno.ts';
-import { AT_FDCWD, O_RDWR, O_TRUNC, O_WRONLY, SEEK_SET } from '../../../src/uapi/fcntl.ts';
+import { AT_FDCWD, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_SET } from '../../../src/uapi/fcntl.ts';
 import { PROT_READ } from '../../../src/uapi/mman.ts';
 import { BASE, map, PAGE, PMD, touch } from '../mm/harness.ts';
 import {
@@ -258,6 +258,42 @@ describe('/proc/PID/fd', () => {
       cat(task, '/proc/self/fdinfo/5'),
       `pos:\t0\nflags:\t02000000\nmnt_id:\t${file.path.mnt.id}\nino:\t${file.inode.ino}\n`,
     );
+  });
+});
+
+describe('a mapped file', () => {
+  it('is named by maps, and map_files leads to it', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    machine.kernel.current = task;
+    const file = mustOpen(task, '/a b\n', O_RDWR | O_CREAT);
+    write(file, 'content');
+    map(task.mm!, BASE, PAGE, { file, prot: PROT_READ });
+    const { ino, sb } = file.inode;
+    const prefix = `400000000000-400000001000 r--p 00000000 00:0${sb.dev} ${ino}`;
+    assert.equal(cat(task, '/proc/self/maps'), `${prefix.padEnd(73)}/a b\\012\n`);
+    const names = ['.', '..', '400000000000-400000001000'];
+    assert.deepEqual(list(task, '/proc/self/map_files'), names);
+    const link = `/proc/self/map_files/${names[2]}`;
+    assert.equal(readlink(task, link), '/a b\n');
+    assert.equal(cat(task, link), 'content');
+    assert.equal(open(task, '/proc/self/map_files/400000000000-400000002000'), -ENOENT);
+  });
+});
+
+describe('/proc/PID/ns', () => {
+  it('shows the same namespaces for all', () => {
+    const machine = bootProc();
+    const a = newTask(machine);
+    const b = newTask(machine);
+    machine.kernel.current = a;
+    for (const name of list(a, '/proc/self/ns').slice(2)) {
+      const text = readlink(a, `/proc/self/ns/${name}`);
+      assert.match(String(text), /^[a-z]+:\[40265318\d\d\]$/);
+      assert.equal(readlink(a, `/proc/${b.pid}/ns/${name}`), text);
+      const { ino } = mustOpen(a, `/proc/self/ns/${name}`).inode;
+      assert.equal(text, `${name.replace('_for_children', '')}:[${ino}]`);
+    }
   });
 });
 
