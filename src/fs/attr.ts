@@ -3,7 +3,15 @@
 import { EINVAL, EISDIR, EPERM, EROFS, ETXTBSY, EACCES } from '../uapi/errno.ts';
 import { isDir, isLnk, isReg, S_IALLUGO, S_IFMT, S_ISGID, S_ISUID, S_IXGRP } from '../uapi/stat.ts';
 import type { FsContext, FsCred, Inode, Timespec } from './fs_types.ts';
-import { capable, inGroup, inodeOwnerOrCapable, inodePermission, MAY_WRITE, removePrivs, touchCtime } from './inode.ts';
+import {
+  capable,
+  inGroup,
+  inodeOwnerOrCapable,
+  inodePermission,
+  MAY_WRITE,
+  removePrivs,
+  touchCtime,
+} from './inode.ts';
 
 /** "Leave it": an id of -1, a time to omit. */
 export const KEEP_ID = 0xffff_ffff;
@@ -30,7 +38,10 @@ export function vfsChown(inode: Inode, uid: number, gid: number, cred: FsCred): 
   if (err !== 0) return err;
   if (!capable(cred)) {
     if (uid !== KEEP_ID && (cred.fsuid !== inode.uid || uid !== inode.uid)) return -EPERM;
-    if (gid !== KEEP_ID && (cred.fsuid !== inode.uid || (gid !== inode.gid && !inGroup(cred, gid)))) {
+    if (
+      gid !== KEEP_ID &&
+      (cred.fsuid !== inode.uid || (gid !== inode.gid && !inGroup(cred, gid)))
+    ) {
       return -EPERM;
     }
   }

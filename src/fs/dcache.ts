@@ -1,6 +1,6 @@
 /** The tree of names: entries of directories, their order for getdents(), and moving them. @linux fs/dcache.c, fs/libfs.c */
 
-import { EEXIST, ENOENT, ENOTEMPTY } from '../uapi/errno.ts';
+import { ENOENT, ENOTEMPTY } from '../uapi/errno.ts';
 import { isDir } from '../uapi/stat.ts';
 import { Dentry, Path, pathFrom, type DirEmit, type File, type Inode } from './fs_types.ts';
 
@@ -81,13 +81,6 @@ export function dirEmpty(dir: Dentry): number {
   return dir.children === null || dir.children.size === 0 ? 0 : -ENOTEMPTY;
 }
 
-/** Whether `name` is free in `dir`. @returns 0, -EEXIST or -errno. */
-export function nameFree(dir: Dentry, name: string): number {
-  const child = lookupOne(dir, name);
-  if (typeof child !== 'number') return -EEXIST;
-  return child === -ENOENT ? 0 : child;
-}
-
 /** Whether `dentry` is `dir` or below it. */
 export function isBelow(dentry: Dentry, dir: Dentry): boolean {
   for (let d = dentry; ; d = d.parent) {
@@ -143,17 +136,6 @@ export function emitDots(file: File, ino: number, parentIno: number, emit: DirEm
 export function dPath(root: Path, path: Path): string {
   const text = pathFrom(root, path);
   return text ?? `(unreachable)${pathFrom(null, path) ?? ''}`;
-}
-
-/** What is mounted on `path`, or `path` itself. */
-export function followMounts(path: Path): Path {
-  let { mnt, dentry } = path;
-  if (dentry.mounted === null) return path;
-  while (dentry.mounted !== null) {
-    mnt = dentry.mounted;
-    dentry = mnt.root;
-  }
-  return new Path(mnt, dentry);
 }
 
 /** Directories count the ".." of their subdirectories. */

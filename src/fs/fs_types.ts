@@ -24,7 +24,7 @@ import {
 import { destroyMapping } from '../mm/truncate.ts';
 import { EBADF, EMFILE, ENODEV } from '../uapi/errno.ts';
 import { F_SEAL_SEAL, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
-import { FileLocks, locksRemoveFile, locksRemovePosix } from './locks.ts';
+import { type FileLocks, locksRemoveFile, locksRemovePosix } from './locks.ts';
 
 /** A point on the wall clock. */
 export interface Timespec {
@@ -135,10 +135,7 @@ export class Vfs {
   /** Minor of the next device number for a file system without a device. */
   nextDevMinor = 2;
 
-  constructor(
-    pgdat: PgData,
-    hooks: { now: () => Timespec; random: (buffer: Uint8Array) => void },
-  ) {
+  constructor(pgdat: PgData, hooks: { now: () => Timespec; random: (buffer: Uint8Array) => void }) {
     this.pgdat = pgdat;
     this.now = hooks.now;
     this.random = hooks.random;
@@ -292,7 +289,11 @@ export class Path {
 }
 
 /** The inode's page cache. */
-export function inodeMapping(inode: Inode, ops: AddressSpaceOps, swapBacked: boolean): AddressSpace {
+export function inodeMapping(
+  inode: Inode,
+  ops: AddressSpaceOps,
+  swapBacked: boolean,
+): AddressSpace {
   const { sb } = inode;
   inode.cache = new AddressSpace(sb.vfs.pgdat, ops, swapBacked);
   sb.caches.add(inode);

@@ -22,7 +22,13 @@ import { EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR } from '../uapi/errno
 import { isDir, isLnk, isReg, S_IALLUGO, S_IFMT } from '../uapi/stat.ts';
 import { HOSTFS_SUPER_MAGIC } from '../uapi/statfs.ts';
 import type { Dentry, Timespec, Vfs } from './fs_types.ts';
-import { createOverLower, createOverlay, type LowerEntry, type LowerNode, type LowerStat } from './tmpfs.ts';
+import {
+  createOverLower,
+  createOverlay,
+  type LowerEntry,
+  type LowerNode,
+  type LowerStat,
+} from './tmpfs.ts';
 
 const ERRNOS: Readonly<Record<string, number>> = {
   EACCES,
@@ -101,7 +107,9 @@ class HostNode implements LowerNode {
     const path = this.path();
     try {
       const stat = lstatSync(path);
-      const link = isLnk(stat.mode) ? readlinkSync(path, { encoding: 'buffer' }).toString('latin1') : '';
+      const link = isLnk(stat.mode)
+        ? readlinkSync(path, { encoding: 'buffer' }).toString('latin1')
+        : '';
       this.seen = stat;
       const { tree } = this;
       return {
@@ -143,7 +151,7 @@ class HostNode implements LowerNode {
 
   open(): number {
     const fd = this.descriptor();
-    return fd < 0 ? fd : 0;
+    return Math.min(fd, 0);
   }
 
   private descriptor(): number {

@@ -8,10 +8,6 @@ export const MAY_EXEC = 1;
 export const MAY_WRITE = 2;
 export const MAY_READ = 4;
 
-export function currentTime(inode: Inode): Timespec {
-  return inode.sb.vfs.now();
-}
-
 /** Contents changed. */
 export function touchMtime(inode: Inode): void {
   const now = inode.sb.vfs.now();

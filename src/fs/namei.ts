@@ -5,14 +5,7 @@
  * @linux fs/namei.c
  */
 
-import {
-  EBADF,
-  ELOOP,
-  ENAMETOOLONG,
-  ENOENT,
-  ENOTDIR,
-  EXDEV,
-} from '../uapi/errno.ts';
+import { EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV } from '../uapi/errno.ts';
 import {
   AT_FDCWD,
   NAME_MAX,

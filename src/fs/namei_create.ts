@@ -1,16 +1,31 @@
 /** New names: files, directories, nodes, links. The second half of path walk. @linux fs/namei.c */
 
+import { EEXIST, EMLINK, ENOENT, EPERM, EXDEV } from '../uapi/errno.ts';
 import {
-  EEXIST,
-  EMLINK,
-  ENOENT,
-  EPERM,
-  EXDEV,
-} from '../uapi/errno.ts';
-import { isDir, S_IFCHR, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_IRWXUGO, S_ISVTX, S_IALLUGO } from '../uapi/stat.ts';
+  isDir,
+  S_IFCHR,
+  S_IFBLK,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_IRWXUGO,
+  S_ISVTX,
+  S_IALLUGO,
+} from '../uapi/stat.ts';
 import { dAddInode, linkDirectory, lookupOne } from './dcache.ts';
 import type { Dentry, FsContext, FsCred, Inode, Path } from './fs_types.ts';
-import { applyUmask, capable, inodePermission, MAY_EXEC, MAY_WRITE, touchCtime, touchMtime } from './inode.ts';
+import {
+  applyUmask,
+  capable,
+  inodePermission,
+  MAY_EXEC,
+  MAY_WRITE,
+  touchCtime,
+  touchMtime,
+} from './inode.ts';
 import { lastIsSpecial, pathParent, type Nameidata } from './namei.ts';
 
 const LINK_MAX = 65000;
@@ -122,7 +137,8 @@ export function vfsLink(ctx: FsContext, from: Path, dirfd: number, name: string)
   const err = mayCreate(dir, ctx.cred) || mayLink(inode, dir);
   if (err !== 0) return err;
   // Only a file that never had a name may get one after all (O_TMPFILE).
-  if (inode.nlink === 0 && !(from.dentry.unhashed && from.dentry.name.startsWith('#'))) return -ENOENT;
+  if (inode.nlink === 0 && !(from.dentry.unhashed && from.dentry.name.startsWith('#')))
+    return -ENOENT;
   inode.nlink++;
   dAddInode(dir, nd.last, inode);
   touchCtime(inode);

@@ -13,9 +13,25 @@ import {
 } from '../uapi/errno.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from '../uapi/fcntl.ts';
 import { isDir } from '../uapi/stat.ts';
-import { dAdd, dDrop, dMove, dirEmpty, isBelow, linkDirectory, lookupOne, unlinkDirectory } from './dcache.ts';
+import {
+  dAdd,
+  dDrop,
+  dMove,
+  dirEmpty,
+  isBelow,
+  linkDirectory,
+  lookupOne,
+  unlinkDirectory,
+} from './dcache.ts';
 import { iput, type Dentry, type FsContext, type FsCred, type Inode } from './fs_types.ts';
-import { inodePermission, MAY_EXEC, MAY_WRITE, stickyForbids, touchCtime, touchMtime } from './inode.ts';
+import {
+  inodePermission,
+  MAY_EXEC,
+  MAY_WRITE,
+  stickyForbids,
+  touchCtime,
+  touchMtime,
+} from './inode.ts';
 import { mayCreate } from './namei_create.ts';
 import { lastIsSpecial, pathParent, type Nameidata } from './namei.ts';
 

@@ -1,6 +1,5 @@
 /** Opening files. @linux fs/open.c, fs/namei.c:path_openat */
 
-import { FMODE_WRITE } from '../mm/mm_types.ts';
 import {
   EACCES,
   EBADF,
@@ -19,7 +18,6 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   O_ACCMODE,
-  O_APPEND,
   O_ASYNC,
   O_CLOEXEC,
   O_CREAT,
@@ -34,20 +32,12 @@ import {
   O_TRUNC,
   VALID_OPEN_FLAGS,
 } from '../uapi/fcntl.ts';
-import {
-  isDir,
-  isLnk,
-  isReg,
-  S_IALLUGO,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-} from '../uapi/stat.ts';
+import { isDir, isLnk, isReg, S_IALLUGO, S_IFMT, S_IFREG, S_IFSOCK } from '../uapi/stat.ts';
 import { lookupOne } from './dcache.ts';
 import {
   Dentry,
   File,
-  FsStruct,
+  type FsStruct,
   Path,
   type FdTable,
   type FileOps,
@@ -307,9 +297,4 @@ export function atPath(
   if (path !== '' && !isDir(file.inode.mode)) return -ENOTDIR;
   if (path !== '' && fs.root === file.path) return `/${path}`;
   return path === '' ? `${DEV_FD}${dirfd}` : `${DEV_FD}${dirfd}/${path}`;
-}
-
-/** Whether writes go to the end, wherever the position is. */
-export function appends(file: File): boolean {
-  return (file.flags & O_APPEND) !== 0 && (file.fMode & FMODE_WRITE) !== 0;
 }

@@ -10,11 +10,21 @@ import { WaitQueue } from '../lib/wait_queue.ts';
 import { copyFromIter, copyToIter, type IovIter } from '../mm/iov_iter.ts';
 import { putUser32 } from '../mm/uaccess.ts';
 import { FMODE_READ, FMODE_WRITE, type MmStruct } from '../mm/mm_types.ts';
-import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE } from '../uapi/errno.ts';
+import {
+  EAGAIN,
+  EBADF,
+  EBUSY,
+  EFAULT,
+  EINVAL,
+  ENOTTY,
+  ENXIO,
+  EPERM,
+  EPIPE,
+} from '../uapi/errno.ts';
 import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, PIPE_BUF } from '../uapi/fcntl.ts';
 import { FIONREAD } from '../uapi/ioctl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../uapi/poll.ts';
-import { isFifo, S_IFIFO } from '../uapi/stat.ts';
+import { S_IFIFO } from '../uapi/stat.ts';
 import { PIPEFS_MAGIC } from '../uapi/statfs.ts';
 import {
   Dentry,
@@ -288,9 +298,4 @@ export function pipeSetSize(file: File, bytes: number, cred: FsCred): number {
   if (pipe.ring.length > size) resizeRing(pipe, size);
   pipe.writeQueue.wakeAll();
   return size;
-}
-
-/** Whether an open file is a pipe or fifo. */
-export function isPipe(file: File): boolean {
-  return isFifo(file.inode.mode) && file.data instanceof Pipe;
 }

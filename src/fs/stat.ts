@@ -29,7 +29,8 @@ function putTime(view: DataView, at: number, time: Timespec): void {
 function blocksOf(inode: Inode): number {
   if (!uapi.isReg(inode.mode)) return 0;
   const { cache } = inode;
-  const pages = cache === null || !cache.swapBacked ? Math.ceil(inode.size / PAGE_SIZE) : cache.pages.size;
+  const pages =
+    cache === null || !cache.swapBacked ? Math.ceil(inode.size / PAGE_SIZE) : cache.pages.size;
   return pages * (PAGE_SIZE / STAT_BLOCK);
 }
 

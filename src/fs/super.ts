@@ -2,7 +2,7 @@
 
 import { EBUSY, ENOTDIR } from '../uapi/errno.ts';
 import { isDir } from '../uapi/stat.ts';
-import { evictInode, Mount, Path, type Dentry, type Vfs } from './fs_types.ts';
+import { evictInode, Mount, type Dentry, type Path, type Vfs } from './fs_types.ts';
 
 /**
  * Mounts the tree below `root` on the directory `at` (null: as the root of everything).

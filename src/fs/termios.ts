@@ -40,7 +40,12 @@ export class Termios {
   readonly ispeed: number;
   readonly ospeed: number;
 
-  constructor(flags: readonly number[], discipline: number, cc: Uint8Array, speeds: readonly number[]) {
+  constructor(
+    flags: readonly number[],
+    discipline: number,
+    cc: Uint8Array,
+    speeds: readonly number[],
+  ) {
     this.iflag = flags[0]!;
     this.oflag = flags[1]!;
     this.cflag = flags[2]!;
@@ -86,7 +91,9 @@ export function readTermios(bytes: Uint8Array, old: Termios): Termios {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const word = (at: number): number => view.getUint32(at, true);
   const two = bytes.length >= io.TERMIOS2_BYTES;
-  const speeds = two ? [word(io.TERMIOS_ISPEED), word(io.TERMIOS_OSPEED)] : [old.ispeed, old.ospeed];
+  const speeds = two
+    ? [word(io.TERMIOS_ISPEED), word(io.TERMIOS_OSPEED)]
+    : [old.ispeed, old.ospeed];
   const cc = bytes.slice(io.TERMIOS_CC, io.TERMIOS_CC + io.NCCS);
   const flags = [word(0), word(4), word(8), word(12)];
   return new Termios(flags, bytes[io.TERMIOS_LINE]!, cc, speeds);

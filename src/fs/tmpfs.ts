@@ -206,7 +206,11 @@ function zeroRange(file: File, start: number, end: number): number {
   let at = start;
   while (at < end) {
     const n = Math.min(PAGE_SIZE - (at % PAGE_SIZE), end - at);
-    const written = filemapWrite(file.mapping, iovKernel(n === PAGE_SIZE ? step : step.subarray(0, n)), at);
+    const written = filemapWrite(
+      file.mapping,
+      iovKernel(n === PAGE_SIZE ? step : step.subarray(0, n)),
+      at,
+    );
     if (written < 0) return written === -ENOMEM ? -ENOSPC : written;
     at += written;
   }
@@ -324,7 +328,7 @@ function loadDir(dir: Dentry): number {
   const entries = lower.node.list();
   if (typeof entries === 'number') return entries;
   for (const { name, type, node } of entries) {
-    if (dir.children !== null && dir.children.has(name)) continue;
+    if (dir.children?.has(name) === true) continue;
     const dentry = new Dentry(dir.sb, dir, name, null);
     dentry.ino = dir.sb.nextIno++;
     dentry.type = type;

@@ -94,7 +94,7 @@ export function fileTty(file: File): Tty | undefined {
  */
 export function createTty(vfs: Vfs, host: HostStream, signal: TtySignal): Tty {
   const { ttys } = vfs;
-  let index = ttys.findIndex((tty) => tty === null);
+  let index = ttys.indexOf(null);
   if (index < 0) index = ttys.length;
   const tty = new Tty(vfs, index, host, signal);
   ttys[index] = tty;
@@ -106,13 +106,16 @@ export function createTty(vfs: Vfs, host: HostStream, signal: TtySignal): Tty {
 /** Moves what the user has typed into the line discipline. */
 function drainHost(tty: Tty): void {
   const { line } = tty;
+  // Only news wakes readers: this runs while one of them is about to sleep.
+  let news = line.host.ended && !line.ended;
   for (;;) {
     const data = line.host.take(WRITE_CHUNK);
     if (data === null) break;
     ttyProcessInput(line, data);
+    news = true;
   }
   if (line.host.ended) line.ended = true;
-  line.readQueue.wakeAll();
+  if (news) line.readQueue.wakeAll();
 }
 
 /** Opens a terminal for a program's standard streams. @returns a file with one reference. */

@@ -1,6 +1,13 @@
 /** chmod, chown, utimes, truncate, fallocate, sync, advice, extended attributes. @linux fs/open.c, fs/utimes.c, fs/sync.c, mm/fadvise.c, fs/xattr.c SYSCALL_DEFINE* */
 
-import { doTruncate, vfsChmod, vfsChown, vfsTruncate, vfsUtimes, type NewTime } from '../fs/attr.ts';
+import {
+  doTruncate,
+  vfsChmod,
+  vfsChown,
+  vfsTruncate,
+  vfsUtimes,
+  type NewTime,
+} from '../fs/attr.ts';
 import { fileWritable, type Path } from '../fs/fs_types.ts';
 import { seekable } from '../fs/read_write.ts';
 import type { Kernel } from '../kernel/kernel.ts';
@@ -140,7 +147,9 @@ export function sysFallocate(_kernel: Kernel, task: Task, args: SyscallArgs): nu
   const err = checkFileSize(task, offset + len, file.inode.size);
   if (err !== 0) return err;
   const { fOps } = file;
-  return fOps.fallocate === undefined ? -EOPNOTSUPP : fOps.fallocate(file, args.int(1), offset, len);
+  return fOps.fallocate === undefined
+    ? -EOPNOTSUPP
+    : fOps.fallocate(file, args.int(1), offset, len);
 }
 
 function doFsync(task: Task, fd: number, dataOnly: boolean): number {

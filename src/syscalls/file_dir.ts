@@ -8,7 +8,13 @@ import { vfsRename, vfsRmdir, vfsUnlink } from '../fs/namei_remove.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { EBADF, EINVAL, ENOENT, ENOTDIR, EPERM } from '../uapi/errno.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW } from '../uapi/fcntl.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_FOLLOW,
+  AT_SYMLINK_NOFOLLOW,
+} from '../uapi/fcntl.ts';
 import { isDir } from '../uapi/stat.ts';
 import type { SyscallArgs } from './args.ts';
 import { getnameFlags, lookupAt } from './file_stat.ts';

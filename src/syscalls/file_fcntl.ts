@@ -2,7 +2,14 @@
 
 import { fileReadable, fileWritable, type File } from '../fs/fs_types.ts';
 import { inodeOwnerOrCapable } from '../fs/inode.ts';
-import { FileLocks, flockFile, OFFSET_MAX, posixLockFile, posixTestLock, type PosixLock } from '../fs/locks.ts';
+import {
+  FileLocks,
+  flockFile,
+  OFFSET_MAX,
+  posixLockFile,
+  posixTestLock,
+  type PosixLock,
+} from '../fs/locks.ts';
 import { pipeGetSize, pipeSetSize } from '../fs/pipe.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { sleepInterruptible } from '../kernel/sched.ts';
@@ -78,7 +85,12 @@ function getLock(task: Task, file: File, addr: number, ofd: boolean): number {
   return copyToUser(task.mm!, addr, new Uint8Array(view.buffer));
 }
 
-function setLock(task: Task, file: File, addr: number, options: { ofd: boolean; wait: boolean }): number {
+function setLock(
+  task: Task,
+  file: File,
+  addr: number,
+  options: { ofd: boolean; wait: boolean },
+): number {
   const arg = readFlock(task, file, addr, options.ofd);
   if (typeof arg === 'number') return arg;
   const { lock } = arg;
@@ -93,7 +105,13 @@ function setLock(task: Task, file: File, addr: number, options: { ofd: boolean; 
   return sleepInterruptible(task);
 }
 
-const SEALS = f.F_SEAL_SEAL | f.F_SEAL_SHRINK | f.F_SEAL_GROW | f.F_SEAL_WRITE | f.F_SEAL_FUTURE_WRITE | f.F_SEAL_EXEC;
+const SEALS =
+  f.F_SEAL_SEAL |
+  f.F_SEAL_SHRINK |
+  f.F_SEAL_GROW |
+  f.F_SEAL_WRITE |
+  f.F_SEAL_FUTURE_WRITE |
+  f.F_SEAL_EXEC;
 
 /** @linux mm/memfd.c:memfd_add_seals */
 function addSeals(file: File, seals: number): number {
@@ -133,7 +151,12 @@ function fcntlObject(task: Task, file: File, cmd: number, args: SyscallArgs): nu
 }
 
 /** What may also be done to a file opened with O_PATH. */
-function fcntlDescriptor(task: Task, fd: number, cmd: number, args: SyscallArgs): number | undefined {
+function fcntlDescriptor(
+  task: Task,
+  fd: number,
+  cmd: number,
+  args: SyscallArgs,
+): number | undefined {
   const { files } = task;
   switch (cmd) {
     case f.F_DUPFD:

@@ -1,7 +1,7 @@
 /** stat, access, readlink, statfs, getdents. @linux fs/stat.c, fs/open.c, fs/statfs.c, fs/readdir.c SYSCALL_DEFINE* */
 
 import { dPath } from '../fs/dcache.ts';
-import { Path, type FsContext } from '../fs/fs_types.ts';
+import type { FsContext, Path } from '../fs/fs_types.ts';
 import { inodePermission } from '../fs/inode.ts';
 import { LOOKUP_EMPTY, LOOKUP_FOLLOW, pathLookup } from '../fs/namei.ts';
 import { fillStat, fillStatfs, fillStatx } from '../fs/stat.ts';

@@ -5,7 +5,13 @@ import { TaskPollTable, vfsPoll } from '../fs/poll.ts';
 import { fileTty, ttyCheckChange } from '../fs/tty.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { sleepInterruptible } from '../kernel/sched.ts';
-import { killProcessGroup, sendSignal, sigHandlerIgnored, sigInfo, userSigInfo } from '../kernel/signal.ts';
+import {
+  killProcessGroup,
+  sendSignal,
+  sigHandlerIgnored,
+  sigInfo,
+  userSigInfo,
+} from '../kernel/signal.ts';
 import type { Task } from '../kernel/task.ts';
 import { strncpyFromUser } from '../mm/uaccess.ts';
 import { EAGAIN, EIO, EPIPE, ERESTARTSYS } from '../uapi/errno.ts';

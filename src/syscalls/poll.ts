@@ -74,7 +74,8 @@ export function pollSleep(kernel: Kernel, task: Task, deadline: number, errno: n
 
 /** Puts the mask back, unless a signal ended the call: then its delivery does. @linux restore_saved_sigmask_unless */
 export function leaveSigmask(task: Task, result: number): number {
-  if (result !== SLEEP && result !== -ERESTARTNOHAND && result !== -EINTR) restoreSavedSigmask(task);
+  if (result !== SLEEP && result !== -ERESTARTNOHAND && result !== -EINTR)
+    restoreSavedSigmask(task);
   return result;
 }
 
