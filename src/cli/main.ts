@@ -51,6 +51,8 @@ function flush(stream: NodeJS.WriteStream): Promise<void> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' && process.stdout.listenerCount('error') === 1) process.exit(0);
 });
+// What goes wrong outside of any promise is one line too.
+process.on('uncaughtException', (error) => process.exit(report(error)));
 const exitCode = await main(process.argv.slice(2));
 await Promise.all([flush(process.stdout), flush(process.stderr)]);
 // Standard input may still be open: waiting for its end would hang.

@@ -76,6 +76,11 @@ function spawnFailure(target: Target, path: string, error: unknown): CliError {
   return new CliError(message, notFound ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE, error);
 }
 
+/** Whether the machine was given a root file system: an empty one has no /usr. */
+function hasRootFiles(machine: Machine): boolean {
+  return guestHas(machine, '/usr');
+}
+
 /**
  * Starts the first of the target's paths that is there and may be executed.
  *
@@ -99,7 +104,10 @@ export function spawnTarget(
   }
   if (failure !== null) throw failure;
   const where = target.program.includes('/') ? 'no such file' : "not found in the guest's PATH";
-  throw new CliError(`Cannot run "${target.program}": ${where}`, EXIT_NOT_FOUND);
+  const hint = hasRootFiles(machine)
+    ? ''
+    : '; there is no root file system, "cowshed pull" makes one';
+  throw new CliError(`Cannot run "${target.program}": ${where}${hint}`, EXIT_NOT_FOUND);
 }
 
 /** Makes the working directory, as docker run does. @throws CliError when it is none. */

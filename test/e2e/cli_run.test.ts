@@ -61,7 +61,7 @@ describe('cowshed run', () => {
       'a name that is nowhere',
       ['nope'],
       127,
-      /^cowshed: Cannot run "nope": not found in the guest's PATH\n$/,
+      /^cowshed: Cannot run "nope": not found in the guest's PATH; there is no root file system, "cowshed pull" makes one\n$/,
     ],
     [
       'a path that is nowhere',
@@ -73,7 +73,7 @@ describe('cowshed run', () => {
       'an absolute path that is nowhere',
       ['/no/pe'],
       127,
-      /^cowshed: Cannot run "\/no\/pe": no such file\n$/,
+      /^cowshed: Cannot run "\/no\/pe": no such file; there is/,
     ],
     ['a directory', ['./sub'], 126, /^cowshed: Cannot run ".\/sub": it is a directory\n$/],
     [
