@@ -26,7 +26,6 @@ import {
   pteIndex,
   ptePfn,
   PTRS_PER_TABLE,
-  tableOf,
   tableShared,
   type Pte,
   type PtePtr,
@@ -34,7 +33,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { copyPteRange } from './copy_pte.ts';
-import type { MmStruct, PgData } from './mm_types.ts';
+import type { MmStruct } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
 import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
 import { allocTableNoInit, leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
@@ -121,9 +120,4 @@ export function pteAlloc(mm: MmStruct, addr: Vaddr): PtePtr {
   if (breakCowPte(mm, pmdp, addr) !== 0) return NO_PTEP;
   const table = leafTableAlloc(mm, pmdp, addr);
   return table === NO_PFN ? NO_PTEP : entryPtr(table, pteIndex(addr));
-}
-
-/** @returns true when another address space uses the leaf table that holds `ptep`. */
-export function isCowPteShared(pgdat: PgData, ptep: PtePtr): boolean {
-  return pgdat.page.ptRefs[tableOf(ptep)]! > 1;
 }

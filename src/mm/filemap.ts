@@ -111,7 +111,7 @@ export function filemapWrite(mapping: AddressSpace, from: IovIter, pos: number):
     const pfn = filemapGetPage(mapping, Math.floor(at / PAGE_SIZE)) as Pfn;
     if (pfn < 0) return done > 0 ? done : pfn;
     icacheInvalidateFrame(pgdat.ram, pfn);
-    const copied = copyFromIter(from, pgdat.ram.u8, (pfn << PAGE_SHIFT >>> 0) + offset, want);
+    const copied = copyFromIter(from, pgdat.ram.u8, ((pfn << PAGE_SHIFT) >>> 0) + offset, want);
     pgdat.page.flags[pfn]! |= PG_DIRTY;
     putPage(pgdat, pfn);
     done += copied;

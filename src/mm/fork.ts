@@ -12,7 +12,14 @@ import { MmStruct, Vma, type MmLimits, type PgData } from './mm_types.ts';
 import { pgdAlloc } from './pgtable.ts';
 import { updateHiwaterRss } from './rss.ts';
 import { flushTlbWrite } from './tlbflush.ts';
-import { VM_DONTCOPY, VM_LOCKED, VM_LOCKONFAULT, VM_UNSHAREABLE, VM_WIPEONFORK, vmaPages } from './vma.ts';
+import {
+  VM_DONTCOPY,
+  VM_LOCKED,
+  VM_LOCKONFAULT,
+  VM_UNSHAREABLE,
+  VM_WIPEONFORK,
+  vmaPages,
+} from './vma.ts';
 import { vmStatAccount } from './vma_account.ts';
 import { exitPgtables } from './zap.ts';
 

@@ -63,7 +63,8 @@ function expect(got: number, want: number, what: string): void {
 function checkAnonEntry(pgdat: PgData, pte: Pte, pfn: Pfn): void {
   const { page } = pgdat;
   const exclusive = (page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0;
-  if ((pte & PTE_W) !== 0 && !exclusive) bug(`page table check: frame ${pfn} is writable, not exclusive`);
+  if ((pte & PTE_W) !== 0 && !exclusive)
+    bug(`page table check: frame ${pfn} is writable, not exclusive`);
   if (exclusive) expect(page.mapcount[pfn]!, 1, `mapcount of exclusive frame ${pfn}`);
   pgdat.mappings.get(page.mapping[pfn]! >> 1);
 }
@@ -114,7 +115,8 @@ function countTable(state: Recount, table: Pfn, level: number): void {
     if (entry === 0) continue;
     const child = ptePfn(entry);
     const shared = (entry & PTE_SHARED) !== 0;
-    if (page.ptRefs[child]! > 1 && !shared) bug(`page table check: table ${child} has an unmarked parent`);
+    if (page.ptRefs[child]! > 1 && !shared)
+      bug(`page table check: table ${child} has an unmarked parent`);
     countTable(state, child, level - 1);
   }
 }
@@ -131,7 +133,8 @@ function checkPages(state: Recount): void {
       const order = page.private[pfn]!;
       free += 1 << order;
       for (let i = 0; i < 1 << order; i++) {
-        if (mapcount[pfn + i] !== 0 || tableRefs[pfn + i] !== 0) bug(`page table check: free frame ${pfn + i} in use`);
+        if (mapcount[pfn + i] !== 0 || tableRefs[pfn + i] !== 0)
+          bug(`page table check: free frame ${pfn + i} in use`);
       }
       pfn += (1 << order) - 1;
       continue;
@@ -155,7 +158,8 @@ function checkVmas(mm: MmStruct): void {
   let pages = 0;
   let unshareable = 0;
   for (const vma of mm.vmas) {
-    if (vma.start < end || vma.end <= vma.start) bug(`page table check: vma ${vma.start.toString(16)} out of order`);
+    if (vma.start < end || vma.end <= vma.start)
+      bug(`page table check: vma ${vma.start.toString(16)} out of order`);
     if (vma.mm !== mm) bug('page table check: vma of another mm');
     end = vma.end;
     pages += vmaPages(vma);
@@ -177,7 +181,8 @@ function checkCovered(mm: MmStruct, table: Pfn, level: number, base: Vaddr): voi
       continue;
     }
     const vma: Vma | undefined = mm.vmas.find(addr);
-    if (vma === undefined || vma.start > addr) bug(`page table check: ${addr.toString(16)} mapped without a vma`);
+    if (vma === undefined || vma.start > addr)
+      bug(`page table check: ${addr.toString(16)} mapped without a vma`);
     const special = (pte & PTE_SPECIAL) !== 0;
     if (!special && pageAnon(page, ptePfn(pte)) && (vma.flags & VM_SHARED) !== 0) {
       bug(`page table check: private page in a shared vma at ${addr.toString(16)}`);

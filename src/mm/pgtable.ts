@@ -37,15 +37,6 @@ import { NO_PFN, tableFlags } from './page.ts';
 /** No entry: what look-ups return when a table on the path is missing. */
 export const NO_PTEP = 0 as PtePtr;
 
-export function readPte(pgdat: PgData, ptep: PtePtr): Pte {
-  return pgdat.ram.u32[ptep] as Pte;
-}
-
-/** Writes the low word; the high word of every entry stays 0. */
-export function writePte(pgdat: PgData, ptep: PtePtr, pte: Pte): void {
-  pgdat.ram.u32[ptep] = pte;
-}
-
 function initTable(mm: MmStruct, pfn: Pfn, level: number, addr: Vaddr): void {
   const { page } = mm.pgdat;
   page.flags[pfn] = tableFlags(level);

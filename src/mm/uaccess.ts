@@ -79,8 +79,7 @@ export function userFrame(mm: MmStruct, addr: Vaddr, write: boolean): number {
 
 /** Bytes from `addr` to the end of its page, `len` at most. */
 function inPage(addr: Vaddr, len: number): number {
-  const left = PAGE_SIZE - (addr & (PAGE_SIZE - 1));
-  return left < len ? left : len;
+  return Math.min(PAGE_SIZE - (addr & (PAGE_SIZE - 1)), len);
 }
 
 /**
@@ -122,7 +121,8 @@ export function rawCopyToUser(
     if (at < 0) break;
     const n = inPage(addr + done, len - done);
     const from = offset + done;
-    if (src.buffer === u8.buffer) u8.copyWithin(at, src.byteOffset + from, src.byteOffset + from + n);
+    if (src.buffer === u8.buffer)
+      u8.copyWithin(at, src.byteOffset + from, src.byteOffset + from + n);
     else u8.set(src.subarray(from, from + n), at);
     done += n;
   }
@@ -202,11 +202,6 @@ export function getUser8(mm: MmStruct, addr: Vaddr): number {
 }
 
 /** @returns the unsigned value, or -EFAULT. */
-export function getUser16(mm: MmStruct, addr: Vaddr): number {
-  return getUser(mm, addr, 2);
-}
-
-/** @returns the unsigned value, or -EFAULT. */
 export function getUser32(mm: MmStruct, addr: Vaddr): number {
   return getUser(mm, addr, 4);
 }
@@ -225,11 +220,6 @@ export function getUser64(mm: MmStruct, addr: Vaddr): number {
 /** @returns 0 or -EFAULT. */
 export function putUser8(mm: MmStruct, addr: Vaddr, value: number): number {
   return putUser(mm, addr, value, 1);
-}
-
-/** @returns 0 or -EFAULT. */
-export function putUser16(mm: MmStruct, addr: Vaddr, value: number): number {
-  return putUser(mm, addr, value, 2);
 }
 
 /** @returns 0 or -EFAULT. */

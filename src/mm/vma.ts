@@ -32,7 +32,6 @@ export const VM_HUGEPAGE = 0x2000_0000;
 export const VM_NOHUGEPAGE = 0x4000_0000;
 
 export const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
-export const VM_MAY_FLAGS = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 /** VMAs that fork may not hand on by sharing a page table. */
 export const VM_UNSHAREABLE = VM_DONTCOPY | VM_WIPEONFORK | VM_LOCKED | VM_PFNMAP | VM_IO;
 
@@ -43,9 +42,4 @@ export function vmaIsAnonymous(vma: Vma): boolean {
 
 export function vmaPages(vma: Vma): number {
   return (vma.end - vma.start) / PAGE_SIZE;
-}
-
-/** A private writable mapping: its pages are copied on write. */
-export function isCowMapping(flags: number): boolean {
-  return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
 }

@@ -35,7 +35,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import { breakCowPte, dropCowPte } from './cow_pte.ts';
-import type { MmStruct, PgData, Vma } from './mm_types.ts';
+import type { MmStruct, PgData } from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
 import { PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
 import { freeTable, NO_PTEP, pgdFree, pmdPtrOf, tableEmpty } from './pgtable.ts';
@@ -115,7 +115,7 @@ export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr): number {
     const next = blockEnd(addr, end, PMD_SIZE);
     // Only the first and the last table can be covered partly.
     if (addr !== start && next !== end) {
-      addr = pmdAlignDown(end) > next ? pmdAlignDown(end) : next;
+      addr = Math.max(pmdAlignDown(end), next);
       continue;
     }
     const pmdp = pmdPtrOf(mm, addr);
@@ -185,11 +185,6 @@ export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
   }
   flushTlbRange(mm, start, end);
   return err;
-}
-
-/** zapRange() within one VMA. */
-export function zapPageRange(vma: Vma, start: Vaddr, end: Vaddr): number {
-  return zapRange(vma.mm, start, end);
 }
 
 /**

@@ -7,7 +7,14 @@ import { doMmap, doMunmap } from '../../src/mm/mmap.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { putUser32 } from '../../src/mm/uaccess.ts';
 import { ENOMEM } from '../../src/uapi/errno.ts';
-import { MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '../../src/uapi/mman.ts';
+import {
+  MADV_DONTNEED,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_PRIVATE,
+  PROT_READ,
+  PROT_WRITE,
+} from '../../src/uapi/mman.ts';
 import { BASE, map, MIB, PAGE, peek, PMD, testMm, testPgData, touch } from '../unit/mm/harness.ts';
 
 interface Family {
@@ -100,7 +107,18 @@ describe('breaking a shared page table', () => {
   it('breaks before a read fault fills an entry that the other process must not see', () => {
     const f = family(1);
     const hole = BASE + MIB;
-    assert.equal(doMmap(f.child, hole, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, null, 0), hole);
+    assert.equal(
+      doMmap(
+        f.child,
+        hole,
+        PAGE,
+        PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+        null,
+        0,
+      ),
+      hole,
+    );
     assert.equal(peek(f.child, hole), 0);
     assert.ok(peek(f.parent, hole) < 0);
     finish(f);

@@ -46,7 +46,6 @@ const REGS_WORDS = REGS_BYTES / 4;
 export type Regs = Int32Array;
 
 export const REGS_X = 0;
-export const REGS_F = 64;
 export const REGS_PC = 128;
 export const REGS_FCSR = 130;
 

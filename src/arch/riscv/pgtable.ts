@@ -70,16 +70,8 @@ export function pfnToPaddr(pfn: Pfn): Paddr {
   return ((pfn << PAGE_SHIFT) >>> 0) as Paddr;
 }
 
-export function pteNone(pte: Pte): boolean {
-  return pte === 0;
-}
-
 export function ptePresent(pte: Pte): boolean {
   return (pte & PTE_V) !== 0;
-}
-
-export function pteWrite(pte: Pte): boolean {
-  return (pte & PTE_W) !== 0;
 }
 
 export function pteDirty(pte: Pte): boolean {
@@ -101,30 +93,6 @@ export function ptePfn(pte: Pte): Pfn {
 /** A leaf entry for `pfn` with the given PTE_* bits. */
 export function mkPte(pfn: Pfn, bits: number): Pte {
   return ((pfn << PFN_SHIFT) | bits) as Pte;
-}
-
-export function pteWrprotect(pte: Pte): Pte {
-  return (pte & ~PTE_W) as Pte;
-}
-
-export function pteMkwrite(pte: Pte): Pte {
-  return (pte | PTE_W) as Pte;
-}
-
-export function pteMkdirty(pte: Pte): Pte {
-  return (pte | PTE_D) as Pte;
-}
-
-export function pteMkclean(pte: Pte): Pte {
-  return (pte & ~PTE_D) as Pte;
-}
-
-export function pteMkyoung(pte: Pte): Pte {
-  return (pte | PTE_A) as Pte;
-}
-
-export function pteMkold(pte: Pte): Pte {
-  return (pte & ~PTE_A) as Pte;
 }
 
 /** An entry that points at the table in `pfn`. */

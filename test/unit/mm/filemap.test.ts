@@ -4,9 +4,18 @@ import type { Pfn } from '../../../src/arch/riscv/pgtable.ts';
 import { filemapRead, filemapWrite } from '../../../src/mm/filemap.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { iovKernel } from '../../../src/mm/iov_iter.ts';
-import { AddressSpace, type AddressSpaceOps, type PgData, type VmFile } from '../../../src/mm/mm_types.ts';
+import {
+  AddressSpace,
+  type AddressSpaceOps,
+  type PgData,
+  type VmFile,
+} from '../../../src/mm/mm_types.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
-import { destroyMapping, truncateInodePages, truncatePagecacheRange } from '../../../src/mm/truncate.ts';
+import {
+  destroyMapping,
+  truncateInodePages,
+  truncatePagecacheRange,
+} from '../../../src/mm/truncate.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { EIO } from '../../../src/uapi/errno.ts';
 import { MAP_PRIVATE, MAP_SHARED, PROT_READ } from '../../../src/uapi/mman.ts';

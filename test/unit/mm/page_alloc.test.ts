@@ -3,7 +3,14 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Pfn } from '../../../src/arch/riscv/pgtable.ts';
 import { MAX_ORDER, type PgData } from '../../../src/mm/mm_types.ts';
-import { allocPage, allocPages, drainPcp, freePages, getPage, putPage } from '../../../src/mm/page_alloc.ts';
+import {
+  allocPage,
+  allocPages,
+  drainPcp,
+  freePages,
+  getPage,
+  putPage,
+} from '../../../src/mm/page_alloc.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { NO_PFN } from '../../../src/mm/page.ts';
 import { testPgData } from './harness.ts';
