@@ -186,6 +186,7 @@ class Run {
     const vmaEnd = step.op === 'mremap' ? this.machines[0]!.vmaEnd(proc, step.page) : 0;
     const inject = injectable(step, world.procs[proc]!);
     const want = inject ? world.ahead(proc).apply(step, 0, vmaEnd, -1) : 0;
+    for (const machine of this.machines) machine.activate(proc);
     const results = this.machines.map((machine) =>
       inject ? this.runInjected(machine, step, proc, want) : machine.run(step, proc),
     );

@@ -1,21 +1,33 @@
 /** The real memory manager behind the steps of a random program, and how it is compared with the model. */
 
 import assert from 'node:assert/strict';
-import { PAGE_SIZE } from '../../src/arch/riscv/memlayout.ts';
+import { HART_TLB_FILLS } from '../../src/arch/riscv/hart_state.ts';
+import {
+  PAGE_SIZE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_READ_BASE,
+  TLB_WRITE_BASE,
+} from '../../src/arch/riscv/memlayout.ts';
 import {
   entryPtr,
   LEVEL_PGD,
   LEVEL_PTE,
   LEVEL_SIZE,
   PTE_SHARED,
+  PTE_R,
   PTE_SPECIAL,
+  PTE_U,
   PTE_W,
   ptePfn,
   PTRS_PER_TABLE,
+  tableShared,
   type Pfn,
   type Pte,
 } from '../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../src/arch/riscv/ram.ts';
+import { TLB_LOG_ENTRIES } from '../../src/arch/riscv/tlb.ts';
+import { fromHalves, highHalf, lowHalf } from '../../src/lib/bits.ts';
 import { vmaAddress } from '../../src/mm/anon_vma.ts';
 import { doBrk } from '../../src/mm/brk.ts';
 import { filemapWrite } from '../../src/mm/filemap.ts';
@@ -40,7 +52,7 @@ import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
 import { pageAnon } from '../../src/mm/page.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
-import { ptePtrOf } from '../../src/mm/pgtable.ts';
+import { pmdPtrOf, ptePtrOf } from '../../src/mm/pgtable.ts';
 import { mmUsage } from '../../src/mm/rss.ts';
 import { destroyMapping, truncateInodePages } from '../../src/mm/truncate.ts';
 import { getUser32, putUser32 } from '../../src/mm/uaccess.ts';
@@ -88,6 +100,7 @@ import {
   START_BRK,
 } from './mm_property_steps.ts';
 
+const READABLE = PTE_U | PTE_R;
 const MEMORY = 16 * 1024 * 1024;
 
 class OpenFile implements VmFile {
@@ -134,6 +147,8 @@ export class TestMachine {
   inodes: Inode[] = [];
   handles: OpenFile[] = [];
   private readonly freeAtStart: number;
+  /** TLB entries, as word indices, that activate() filled. */
+  private readonly filled: number[] = [];
 
   constructor(cowPte: boolean) {
     this.cowPte = cowPte;
@@ -175,6 +190,69 @@ export class TestMachine {
     assert.equal(this.pgdat.pageTables, 0, 'page tables at the end');
     assert.equal(this.pgdat.mappings.used, 0, 'mappings at the end');
     assert.equal(this.pgdat.mms.used, 0, 'address spaces at the end');
+  }
+
+  /**
+   * Puts a process on the hart, its TLBs full of all that its tables allow: whatever the next
+   * step takes away must leave them.
+   */
+  activate(proc: number): void {
+    const mm = this.mms[proc]!;
+    const { i32 } = this.pgdat.ram;
+    for (const at of this.filled) i32.fill(-1, at, at + 2);
+    this.filled.length = 0;
+    this.pgdat.activeMm = mm;
+    for (let kind = 0; kind < 3; kind++) i32[(HART_TLB_FILLS >> 2) + kind] = TLB_LOG_ENTRIES + 1;
+    this.eachEntry(mm, mm.pgd, LEVEL_PGD, 0, true, (addr, pte, writable) => {
+      if ((pte & READABLE) !== READABLE) return;
+      this.fillTlb(TLB_READ_BASE, addr, pte);
+      if (writable && (pte & PTE_W) !== 0) this.fillTlb(TLB_WRITE_BASE, addr, pte);
+    });
+  }
+
+  private fillTlb(base: number, addr: number, pte: Pte): void {
+    const { i32 } = this.pgdat.ram;
+    const at = (base + ((addr / PAGE_SIZE) % TLB_ENTRIES) * TLB_ENTRY_SIZE) >> 2;
+    i32[at] = lowHalf(addr);
+    i32[at + 1] = highHalf(addr);
+    i32[at + 2] = ptePfn(pte) * PAGE_SIZE - lowHalf(addr);
+    this.filled.push(at);
+  }
+
+  /** What is left in the TLBs must be what the tables allow still. */
+  private checkTlb(): void {
+    const { activeMm, ram } = this.pgdat;
+    if (activeMm === null) return;
+    for (const at of this.filled) {
+      if (ram.i32[at] === -1 && ram.i32[at + 1] === -1) continue;
+      const addr = fromHalves(ram.i32[at]!, ram.i32[at + 1]!);
+      const pte = this.pteAt(activeMm, addr);
+      const frame = (ram.i32[at + 2]! + lowHalf(addr)) / PAGE_SIZE;
+      let fits = (pte & READABLE) === READABLE && ptePfn(pte) === frame;
+      if (at >= TLB_WRITE_BASE >> 2 && fits) {
+        fits = (pte & PTE_W) !== 0 && !tableShared(ram.u32[pmdPtrOf(activeMm, addr)] as Pte);
+      }
+      assert.ok(fits, `stale TLB entry for page ${addr / PAGE_SIZE - ARENA}`);
+    }
+  }
+
+  private eachEntry(
+    mm: MmStruct,
+    table: Pfn,
+    level: number,
+    base: number,
+    writable: boolean,
+    visit: (addr: number, pte: Pte, writable: boolean) => void,
+  ): void {
+    const { u32 } = this.pgdat.ram;
+    for (let i = 0; i < PTRS_PER_TABLE; i++) {
+      const pte = u32[entryPtr(table, i)] as Pte;
+      if (pte === 0) continue;
+      const addr = base + i * LEVEL_SIZE[level]!;
+      const below = writable && (pte & PTE_SHARED) === 0;
+      if (level === LEVEL_PTE) visit(addr, pte, writable);
+      else this.eachEntry(mm, ptePfn(pte), level - 1, addr, below, visit);
+    }
   }
 
   /** Runs a step with an allocation failing in it. @returns its result, and whether one did fail. */
@@ -305,7 +383,9 @@ export class TestMachine {
     assert.equal(mm.totalVm, recount.total, 'total_vm');
     assert.equal(mm.lockedVm, recount.locked, 'locked_vm');
     assert.equal(mm.brk, model.brk * PAGE_SIZE, 'brk');
-    this.checkRmap(mm, mm.pgd, LEVEL_PGD, 0, true);
+    this.eachEntry(mm, mm.pgd, LEVEL_PGD, 0, true, (addr, pte, writable) => {
+      this.checkEntry(mm, addr, pte, writable);
+    });
   }
 
   private checkPage(vma: Vma, addr: number, state: PageState | undefined): void {
@@ -348,23 +428,6 @@ export class TestMachine {
   }
 
   /** Every anonymous page must be found from its AnonVma, and a writable private page must be nobody else's. */
-  private checkRmap(
-    mm: MmStruct,
-    table: Pfn,
-    level: number,
-    base: number,
-    writable: boolean,
-  ): void {
-    const { u32 } = this.pgdat.ram;
-    for (let i = 0; i < PTRS_PER_TABLE; i++) {
-      const pte = u32[entryPtr(table, i)] as Pte;
-      if (pte === 0) continue;
-      const addr = base + i * LEVEL_SIZE[level]!;
-      if (level === LEVEL_PTE) this.checkEntry(mm, addr, pte, writable);
-      else this.checkRmap(mm, ptePfn(pte), level - 1, addr, writable && (pte & PTE_SHARED) === 0);
-    }
-  }
-
   private checkEntry(mm: MmStruct, addr: number, pte: Pte, writable: boolean): void {
     const { page, mappings } = this.pgdat;
     const where = `page ${addr / PAGE_SIZE - ARENA}`;
@@ -385,6 +448,7 @@ export class TestMachine {
   /** Recounts the tables; every table must be counted for one process. */
   checkTables(): void {
     checkPageTables(this.pgdat);
+    this.checkTlb();
     let bytes = 0;
     for (const mm of this.mms) bytes += mmUsage(mm).tableBytes;
     assert.equal(bytes, this.pgdat.pageTables * PAGE_SIZE, 'sum of VmPTE');
