@@ -7,6 +7,7 @@
 
 import { HART_PC, HART_X } from '../arch/riscv/hart_state.ts';
 import { EINTR, ERESTARTNOHAND, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
+import { RLIMIT_CORE } from '../uapi/resource.ts';
 import { SA_RESTART, SIGSTOP, SIG_DFL } from '../uapi/signal.ts';
 import { WCOREFLAG } from '../uapi/wait.ts';
 import { doGroupExit } from './exit.ts';
@@ -65,7 +66,9 @@ function defaultAction(kernel: Kernel, task: Task, info: SigInfo): boolean {
     doSignalStop(task, signo);
     return false;
   }
-  const core = sigDumpsCore(signo) ? WCOREFLAG : 0;
+  // No dump is written; the flag says what a parent would see if one were.
+  const dumps = sigDumpsCore(signo) && task.signal.limits.soft[RLIMIT_CORE]! > 0;
+  const core = dumps ? WCOREFLAG : 0;
   doGroupExit(kernel, task, signo | core);
   return false;
 }
