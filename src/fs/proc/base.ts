@@ -45,7 +45,7 @@ import {
   type ProcPid,
 } from './pid.ts';
 import { showMountinfo, showMounts, showMountstats } from './proc_namespace.ts';
-import { PAGEMAP_OPS, showMaps, showSmaps, showSmapsRollup } from './task_mmu.ts';
+import { clearRefsWrite, PAGEMAP_OPS, showMaps, showSmaps, showSmapsRollup } from './task_mmu.ts';
 
 /** One name of a task's directory. */
 interface PidEntry {
@@ -160,6 +160,11 @@ const TID_ENTRIES: readonly PidEntry[] = [
   reg('mountstats', 0o400, seqFileOps(showTask(showMountstats))),
   mmText('smaps', 0o444, showMm(showSmaps)),
   mmText('smaps_rollup', 0o444, showMm(showSmapsRollup)),
+  reg(
+    'clear_refs',
+    0o200,
+    seqFileOps(() => -EINVAL, clearRefsWrite),
+  ),
   reg('pagemap', 0o400, PAGEMAP_OPS),
   one(
     'personality',

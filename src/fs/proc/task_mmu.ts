@@ -1,5 +1,5 @@
 /**
- * /proc/PID/maps, smaps, smaps_rollup and pagemap: what an address space maps and what of it
+ * /proc/PID/maps, smaps, smaps_rollup, clear_refs and pagemap: what an address space maps and what of it
  * is in memory.
  *
  * A page's mapcount counts distinct tables, so a page behind a shared table has that many
@@ -18,9 +18,9 @@ import {
   ptePresent,
   pteSpecial,
   pteYoung,
+  PTE_A,
   PTE_WORDS,
   TASK_SIZE,
-  type Pfn,
   type Pte,
   type PtePtr,
 } from '../../arch/riscv/pgtable.ts';
@@ -29,6 +29,8 @@ import { copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
 import { pageAnon, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../mm/page.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
+import { mmRssPages } from '../../mm/rss.ts';
+import { flushTlbEveryone } from '../../mm/tlbflush.ts';
 import {
   VM_ACCOUNT,
   VM_DONTCOPY,
@@ -58,7 +60,7 @@ import { EFAULT, EINVAL, ESRCH } from '../../uapi/errno.ts';
 import { devMajor, devMinor } from '../../uapi/stat.ts';
 import type { File, FileOps } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
-import { manglePath, padNumber } from './generic.ts';
+import { manglePath, padNumber, parseInteger } from './generic.ts';
 import { currentTask, getProcTask, openMm, procPid } from './pid.ts';
 
 /** Column at which the name of a mapping starts, less one. @linux show_vma_header_prefix seq_setwidth */
@@ -285,6 +287,58 @@ export function showSmapsRollup(mm: MmStruct): string {
   return named(header(first.start, last.end, '---p', 0, 0, 0), '[rollup]') + showStats(mss, true);
 }
 
+// What is written to clear_refs.
+const CLEAR_REFS_ALL = 1;
+const CLEAR_REFS_ANON = 2;
+const CLEAR_REFS_MAPPED = 3;
+const CLEAR_REFS_SOFT_DIRTY = 4;
+const CLEAR_REFS_MM_HIWATER_RSS = 5;
+
+/** Whether clearing references of this kind concerns a mapping. */
+function clearsVma(vma: Vma, type: number): boolean {
+  if ((vma.flags & VM_PFNMAP) !== 0) return false;
+  if (type === CLEAR_REFS_ANON) return vma.file === null;
+  return type !== CLEAR_REFS_MAPPED || vma.file !== null;
+}
+
+/** Clears the accessed bits of a mapping. Those of a shared table are cleared for all who use it. */
+function clearYoung(vma: Vma): void {
+  const { ram } = vma.mm.pgdat;
+  walkLeafTables(vma.mm, vma.start, vma.end, (pmdp, addr, next) => {
+    const base = entryPtr(ptePfn(ram.u32[pmdp] as Pte), 0);
+    const last = base + pteLast(addr, next) * PTE_WORDS;
+    for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
+      const pte = ram.u32[at] as Pte;
+      if (ptePresent(pte)) ram.u32[at] = (pte & ~PTE_A) as Pte;
+    }
+    return 0;
+  });
+}
+
+/**
+ * clear_refs: forgets which pages were referenced (1 all, 2 anonymous, 3 files), or the
+ * highest RSS (5). Soft-dirty bits (4) do not exist, as on Linux for riscv: accepted, no effect.
+ *
+ * @returns bytes taken, -EINVAL or -ESRCH.
+ * @linux fs/proc/task_mmu.c:clear_refs_write
+ * @patch 12/14
+ */
+export function clearRefsWrite(file: File, text: string): number {
+  const type = parseInteger(text) ?? 0;
+  if (type < CLEAR_REFS_ALL || type > CLEAR_REFS_MM_HIWATER_RSS) return -EINVAL;
+  const task = getProcTask(file.inode);
+  if (task === null) return -ESRCH;
+  const { mm } = task;
+  if (mm === null || type === CLEAR_REFS_SOFT_DIRTY) return text.length;
+  if (type === CLEAR_REFS_MM_HIWATER_RSS) {
+    mm.hiwaterRss = mmRssPages(mm);
+    return text.length;
+  }
+  for (const vma of mm.vmas) if (clearsVma(vma, type)) clearYoung(vma);
+  flushTlbEveryone(mm.pgdat);
+  return text.length;
+}
+
 // One entry of pagemap: frame in bits 0-54, then these, as bits of the high word.
 const PM_ENTRY_BYTES = 8;
 const PM_SOFT_DIRTY_HI = 1 << 23;
@@ -298,10 +352,10 @@ const PM_BATCH = 512;
 function pagemapEntry(vma: Vma, ptep: PtePtr, others: number, showPfn: boolean): [number, number] {
   const { page, ram } = vma.mm.pgdat;
   const pte = ram.u32[ptep] as Pte;
-  // Written pages are never told from others: soft-dirty tracking is not offered by this kernel.
+  // Soft-dirty bits of entries do not exist, as on Linux for riscv.
   let hi = (vma.flags & VM_SOFTDIRTY) === 0 ? 0 : PM_SOFT_DIRTY_HI;
   if (!ptePresent(pte)) return [0, hi];
-  const pfn = ptePfn(pte) as Pfn;
+  const pfn = ptePfn(pte);
   hi |= PM_PRESENT_HI;
   if (!pteSpecial(pte)) {
     if (!pageAnon(page, pfn)) hi |= PM_FILE_HI;

@@ -9,7 +9,7 @@ import { putUser8 } from '../../../src/mm/uaccess.ts';
 import { EACCES, EINVAL, ENOENT, ESRCH } from '../../../src/uapi/errno.ts';
 import { AT_FDCWD, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_SET } from '../../../src/uapi/fcntl.ts';
 import { PROT_READ } from '../../../src/uapi/mman.ts';
-import { BASE, map, PAGE, PMD, touch } from '../mm/harness.ts';
+import { BASE, map, PAGE, peek, PMD, touch } from '../mm/harness.ts';
 import {
   bootProc,
   cat,
@@ -261,6 +261,32 @@ describe('/proc/PID/fd', () => {
   });
 });
 
+describe('/proc/PID/clear_refs', () => {
+  it('forgets references until the next access, and the highest RSS', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    const mm = task.mm!;
+    map(mm, BASE, PMD);
+    touch(mm, BASE, 8 * PAGE);
+    const smaps = (row: string): number => field(cat(task, `/proc/${task.pid}/smaps`), row);
+    const clear = (what: string): number =>
+      write(mustOpen(task, `/proc/${task.pid}/clear_refs`, O_WRONLY), what);
+    assert.equal(smaps('Referenced'), 32);
+    assert.equal(clear('3'), 1);
+    assert.equal(smaps('Referenced'), 32);
+    assert.equal(clear('1\n'), 2);
+    assert.equal(smaps('Referenced'), 0);
+    assert.equal(peek(mm, BASE + PAGE), 1);
+    assert.equal(smaps('Referenced'), 4);
+    mm.hiwaterRss = 1000;
+    assert.equal(clear('5'), 1);
+    assert.equal(field(cat(task, `/proc/${task.pid}/status`), 'VmHWM'), 32);
+    assert.equal(clear('6'), -EINVAL);
+    assert.equal(clear('0'), -EINVAL);
+    checkPageTables(machine.kernel.pgdat);
+  });
+});
+
 describe('a mapped file', () => {
   it('is named by maps, and map_files leads to it', () => {
     const machine = bootProc();
@@ -426,7 +452,8 @@ describe('files about the machine', () => {
         if (typeof found === 'number') assert.fail(`${path} ${found}`);
         const { inode } = found.dentry;
         if (inode.fOps.iterate !== undefined) visit(path);
-        else if (inode.fOps.read !== undefined && !/mem$|pagemap$/.test(path)) cat(task, path);
+        else if (inode.fOps.read !== undefined && !/mem$|pagemap$|clear_refs$/.test(path))
+          cat(task, path);
       }
     };
     visit('/proc');
