@@ -309,7 +309,7 @@ function clearYoung(vma: Vma): void {
     const last = base + pteLast(addr, next) * PTE_WORDS;
     for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
       const pte = ram.u32[at] as Pte;
-      if (ptePresent(pte)) ram.u32[at] = (pte & ~PTE_A) as Pte;
+      if (ptePresent(pte)) ram.u32[at] = pte & ~PTE_A;
     }
     return 0;
   });
