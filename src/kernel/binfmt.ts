@@ -24,11 +24,11 @@ export interface LinuxBinprm {
  * @returns bytes read, short at the end of the file; or -errno.
  */
 export function kernelRead(file: File, buf: Uint8Array, pos: number): number {
-  const { read } = file.fOps;
-  if (read === undefined) return 0;
+  const ops = file.fOps;
+  if (ops.read === undefined) return 0;
   let done = 0;
   while (done < buf.length) {
-    const n = read.call(file.fOps, file, iovKernel(buf.subarray(done)), pos + done);
+    const n = ops.read(file, iovKernel(buf.subarray(done)), pos + done);
     if (n < 0) return n;
     if (n === 0) break;
     done += n;

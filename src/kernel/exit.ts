@@ -17,7 +17,6 @@ import {
   SIGCONT,
   SIGHUP,
   SIGKILL,
-  SI_KERNEL,
 } from '../uapi/signal.ts';
 import {
   P_ALL,
@@ -332,9 +331,4 @@ export function killAll(kernel: Kernel): void {
     if (task.signal.zombie) releaseProcess(kernel, task.signal);
   }
   kernel.log.printk(kernel.clock.now(), 'machine halted');
-}
-
-/** The process is told and ends as soon as it looks: SIGKILL from the kernel. */
-export function killBySignal(signal: SignalStruct, sig: number): void {
-  sendToGroup(signal, sigInfo(sig, SI_KERNEL));
 }

@@ -22,11 +22,6 @@ export const NO_RETURN = -4097;
 /** Instructions in a time slice: a few milliseconds of interpreted code. */
 export const TIME_SLICE = 2_000_000;
 
-/** Whether a signal waits for `task`, so that it must not go to sleep. */
-export function signalPending(task: Task): boolean {
-  return task.sigpending;
-}
-
 /**
  * Puts `task`, already on its wait queues, to sleep; call it last in a handler and return
  * its result.

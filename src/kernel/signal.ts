@@ -40,7 +40,6 @@ import {
   SIGACTION_WORDS,
   TASK_INTERRUPTIBLE,
   TASK_KILLABLE,
-  TASK_RUNNING,
   TASK_STOPPED,
   type SigInfo,
   type SigPending,
@@ -366,11 +365,6 @@ export function doSignalStop(task: Task, sig: number): void {
   signal.stopReported = false;
   signal.continuedReported = true;
   notifyParentStopped(signal, CLD_STOPPED, signal.stopSignal);
-}
-
-/** Whether a stopped process has work the stop must not hide. */
-export function isRunning(task: Task): boolean {
-  return task.state === TASK_RUNNING;
 }
 
 /** Whether `pgrp` has no member with a parent in the same session outside it: its stops would never end. */

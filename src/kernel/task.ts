@@ -400,11 +400,6 @@ export interface TaskShared {
   limits: Rlimits;
 }
 
-/** Whether `task` is the only live thread of its process. */
-export function threadGroupEmpty(task: Task): boolean {
-  return task.signal.threads.length <= 1;
-}
-
 /** Links a new process into its parent's children, youngest last. */
 export function linkChild(parent: SignalStruct | null, child: SignalStruct): void {
   child.parent = parent;

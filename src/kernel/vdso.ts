@@ -44,5 +44,5 @@ export function vdsoSetup(pgdat: PgData): VmFile | null {
 export function mapVdso(mm: MmStruct, file: VmFile): number {
   const flags = MAP_PRIVATE | MAP_FIXED;
   const addr = doMmap(mm, VDSO_BASE, PAGE_SIZE, PROT_READ | PROT_EXEC, flags, file, 0);
-  return addr < 0 ? addr : 0;
+  return Math.min(addr, 0);
 }

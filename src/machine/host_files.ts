@@ -54,11 +54,11 @@ export class HostFiles {
   writeFile(path: string, data: Uint8Array, mode: number): void {
     const file = this.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode, 'write');
     try {
-      const { write } = file.fOps;
-      if (write === undefined) throw errnoError(-EACCES, `write "${path}"`);
+      const ops = file.fOps;
+      if (ops.write === undefined) throw errnoError(-EACCES, `write "${path}"`);
       for (let pos = 0; pos < data.length; ) {
         const part = data.subarray(pos, pos + CHUNK);
-        const n = write.call(file.fOps, file, iovKernel(part), pos);
+        const n = ops.write(file, iovKernel(part), pos);
         if (n <= 0) throw errnoError(n, `write "${path}"`);
         pos += n;
       }

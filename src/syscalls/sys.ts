@@ -3,7 +3,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
-import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../uapi/errno.ts';
+import { EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
   COW_PTE_CLEAR,
   COW_PTE_GET,
@@ -477,9 +477,4 @@ export function sysSyslog(kernel: Kernel, task: Task, args: SyscallArgs): number
 
 export function sysReboot(): number {
   return -EPERM;
-}
-
-/** Calls this kernel knows the name of and does not have. */
-export function sysNiSyscall(): number {
-  return -ENOSYS;
 }

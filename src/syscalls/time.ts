@@ -40,7 +40,7 @@ import {
   USER_HZ,
 } from '../uapi/time.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { sleepInterruptible, sleepUntil } from '../kernel/sched.ts';
+import { sleepUntil } from '../kernel/sched.ts';
 import { sendSignal, sendToGroup, sigInfo } from '../kernel/signal.ts';
 import { processRuntime, threadRuntime } from '../kernel/sys.ts';
 import { validSignal } from '../kernel/sigset.ts';
@@ -260,10 +260,6 @@ export function sysClockNanosleep(kernel: Kernel, task: Task, args: SyscallArgs)
   return sleepTo(kernel, task, absolute ? ns : kernel.clock.now() + ns, rem, errno);
 }
 
-export function sysPause(_kernel: Kernel, task: Task): number {
-  return sleepInterruptible(task, ERESTARTNOHAND);
-}
-
 /** Monotonic deadline of an absolute or relative timespec on one of the two base clocks. */
 export function readDeadline(
   kernel: Kernel,
@@ -316,7 +312,7 @@ function putItimer(kernel: Kernel, task: Task, which: number, addr: number): num
   const bytes = new Uint8Array(ITIMERSPEC_BYTES);
   const view = new DataView(bytes.buffer);
   const itimer = task.signal.itimers?.[which];
-  if (itimer !== null && itimer !== undefined && itimer.timer.queued) {
+  if (itimer?.timer.queued) {
     putNs(view, 0, itimer.intervalNs, NSEC_PER_USEC);
     putNs(
       view,

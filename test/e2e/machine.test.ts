@@ -81,6 +81,19 @@ describe('Machine', () => {
     });
   });
 
+  it('stops with the error of a callback that throws', async () => {
+    const cause = new Error('no more paper');
+    const strace = (): void => {
+      throw cause;
+    };
+    await withMachine({ memory: MEMORY, strace }, async (machine) => {
+      const guest = machine.spawn(install(machine, 'hello'), ['hello']);
+      const message = 'The machine has stopped: no more paper';
+      await assert.rejects(guest.wait(), { code: 'ERR_MACHINE', message, cause });
+      assert.throws(() => machine.spawn('/tmp/hello', ['hello']), { code: 'ERR_MACHINE' });
+    });
+  });
+
   it('ends everything when it is disposed of', async () => {
     const machine = await Machine.create({ memory: MEMORY });
     const guest = machine.spawn(install(machine, 'cat'), ['cat'], { stdin: 'pipe' });
