@@ -53,6 +53,8 @@ import { noOpenFileOps, specialFileOps } from './special.ts';
 const MAX_FILE_BYTES = 2 ** 52;
 /** Linux's default: half of the memory. */
 const MEMORY_SHARE = 2;
+/** Allocations after which page use is counted anew: faults on mappings are not noticed. */
+const TRUST_GUESS = 256;
 
 export interface LowerStat {
   readonly mode: number;
@@ -100,6 +102,9 @@ class Lower {
 /** SuperBlock.data: inodes of lower files with several names. */
 class TmpfsInfo {
   readonly links = new Map<string, Inode>();
+  /** Pages in use, at a guess, and how often it is still good enough. */
+  used = 0;
+  trusted = 0;
   /** Releases the host's resources. */
   readonly close: () => void;
 
@@ -151,14 +156,38 @@ function regRead(file: File, to: IovIter, pos: number): number {
   return n;
 }
 
-/** Frames the file system may not take: others need memory too. */
-function noSpace(inode: Inode, bytes: number): boolean {
-  const { pgdat } = inode.sb.vfs;
-  const pages = Math.ceil(bytes / PAGE_SIZE);
-  if (pages < pgdat.freeFrames / MEMORY_SHARE) return false;
+/** Pages of [start, end) that have no frame yet. */
+function missingPages(inode: Inode, start: number, end: number): number {
+  const { pages } = cacheOf(inode);
+  let missing = 0;
+  for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
+    if (pages.get(index) === 0) missing++;
+  }
+  return missing;
+}
+
+/** Pages of files that have no other home. */
+function pagesInUse(sb: SuperBlock): number {
   let used = 0;
-  for (const cached of inode.sb.caches) used += cached.cache!.pages.size;
-  return used + pages > pgdat.managedFrames / MEMORY_SHARE;
+  for (const { cache } of sb.caches) if (cache?.swapBacked === true) used += cache.pages.size;
+  return used;
+}
+
+/** Whether bytes [start, end) of a file would take more than the file system may. @linux mm/shmem.c:shmem_inode_acct_blocks */
+function noSpace(inode: Inode, start: number, end: number): boolean {
+  const { sb } = inode;
+  const { freeFrames, managedFrames } = sb.vfs.pgdat;
+  const limit = Math.floor(managedFrames / MEMORY_SHARE);
+  const most = Math.ceil((end - start) / PAGE_SIZE) + 1;
+  if (most <= freeFrames - limit) return false;
+  if (most > limit + 1) return true;
+  const info = sb.data as TmpfsInfo;
+  info.used += most;
+  // The sum over all files is only made when the running guess, which errs high, says no.
+  if (info.used <= limit && --info.trusted > 0) return false;
+  info.trusted = TRUST_GUESS;
+  info.used = pagesInUse(sb) + missingPages(inode, start, end);
+  return info.used > limit;
 }
 
 function regWrite(file: File, from: IovIter, pos: number): number {
@@ -167,7 +196,7 @@ function regWrite(file: File, from: IovIter, pos: number): number {
   if (end > MAX_FILE_BYTES) return -EFBIG;
   if ((inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM;
   if ((inode.seals & F_SEAL_GROW) !== 0 && end > inode.size) return -EPERM;
-  if (noSpace(inode, from.remaining)) return -ENOSPC;
+  if (noSpace(inode, pos, end)) return -ENOSPC;
   const n = filemapWrite(file.mapping, from, pos);
   if (n <= 0) return n === -ENOMEM ? -ENOSPC : n;
   if (pos + n > inode.size) inode.size = pos + n;
@@ -191,7 +220,7 @@ function setSize(inode: Inode, size: number): number {
 /** Reads pages of [start, end) in, so that they no longer depend on what is below. @returns 0 or -errno. */
 function fillPages(inode: Inode, start: number, end: number): number {
   const mapping = cacheOf(inode);
-  if (noSpace(inode, end - start)) return -ENOSPC;
+  if (noSpace(inode, start, end)) return -ENOSPC;
   for (let index = Math.floor(start / PAGE_SIZE); index * PAGE_SIZE < end; index++) {
     const pfn = filemapGetPage(mapping, index);
     if (pfn < 0) return pfn === -ENOMEM ? -ENOSPC : pfn;
