@@ -27,8 +27,6 @@ export const PG_SWAPBACKED = 1 << 4;
 export const PG_UPTODATE = 1 << 5;
 /** Page cache: newer than the backing store. */
 export const PG_DIRTY = 1 << 6;
-/** MADV_FREE was called on it and it has not been written since. */
-export const PG_LAZYFREE = 1 << 7;
 
 /** Anonymous page, as PAGE_MAPPING_ANON in `mapping` says; stays until the page is freed. Here because loops over entries read the flags anyway. */
 export const PG_ANON = 1 << 11;
