@@ -27,7 +27,7 @@ import {
 import type { Task } from '../../kernel/task.ts';
 import { copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
-import { pageAnon, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../mm/page.ts';
+import { pageAnon, PG_DIRTY, PG_SWAPBACKED } from '../../mm/page.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
 import { mmRssPages } from '../../mm/rss.ts';
 import { flushTlbEveryone } from '../../mm/tlbflush.ts';
@@ -153,7 +153,6 @@ class MemSizeStats {
   privateDirty = 0;
   referenced = 0;
   anonymous = 0;
-  lazyfree = 0;
   locked = 0;
 }
 
@@ -172,7 +171,6 @@ function smapsAccount(mss: MemSizeStats, vma: Vma, pte: Pte, users: number): voi
   else if ((flags & PG_SWAPBACKED) !== 0) mss.pssShmem += share;
   else mss.pssFile += share;
   if (anon) mss.anonymous++;
-  if (anon && (flags & PG_LAZYFREE) !== 0 && !dirty) mss.lazyfree++;
   if (pteYoung(pte)) mss.referenced++;
   if (users > 1) mss[dirty ? 'sharedDirty' : 'sharedClean']++;
   else mss[dirty ? 'privateDirty' : 'privateClean']++;
@@ -220,7 +218,7 @@ function showStats(mss: MemSizeStats, rollup: boolean): string {
     row('Referenced', mss.referenced),
     row('Anonymous', mss.anonymous),
     row('KSM', 0),
-    row('LazyFree', mss.lazyfree),
+    row('LazyFree', 0),
     row('AnonHugePages', 0),
     row('ShmemPmdMapped', 0),
     row('FilePmdMapped', 0),
