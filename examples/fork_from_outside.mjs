@@ -20,7 +20,9 @@ process.stdout.write(first);
 for (const name of ['first', 'second']) {
   const clone = original.fork({ stdin: 'pipe', stdout: 'pipe' });
   const { rss, sharedPageTables } = clone.memory();
-  console.log(`the ${name} clone: ${rss} bytes resident, ${sharedPageTables} bytes of tables shared`);
+  console.log(
+    `the ${name} clone: ${rss} bytes resident, ${sharedPageTables} bytes of tables shared`,
+  );
   clone.stdin.end(`the ${name} clone runs\n`);
   for await (const chunk of clone.stdout) process.stdout.write(chunk);
   console.log(`the ${name} clone ended with ${(await clone.wait()).code}`);

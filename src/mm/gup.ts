@@ -28,8 +28,8 @@ export function mmPopulate(mm: MmStruct, start: Vaddr, end: Vaddr, ignoreErrors:
   for (let addr = start; addr < end; ) {
     const vma = mm.vmas.find(addr);
     if (vma === undefined || vma.start >= end) break;
-    const from = vma.start > addr ? vma.start : addr;
-    const to = vma.end < end ? vma.end : end;
+    const from = Math.max(vma.start, addr);
+    const to = Math.min(vma.end, end);
     addr = to;
     if ((vma.flags & (VM_IO | VM_PFNMAP)) !== 0) continue;
     const err = populateVmaPageRange(vma, from, to);

@@ -70,8 +70,8 @@ function walkVmas(mm: MmStruct, start: Vaddr, end: Vaddr, visit: VmaVisitor): nu
     if (vma === undefined) return -ENOMEM;
     if (vma.start > addr) unmapped = -ENOMEM;
     if (vma.start >= end) break;
-    const from = vma.start > addr ? vma.start : addr;
-    const to = vma.end < end ? vma.end : end;
+    const from = Math.max(vma.start, addr);
+    const to = Math.min(vma.end, end);
     const err = visit(vma, from, to);
     if (err !== 0) return err;
     addr = to;

@@ -22,7 +22,7 @@ import {
   PTE_W,
   pudIndex,
   TASK_SIZE,
-  type Pfn,
+  
   type Pte,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
@@ -56,7 +56,7 @@ function walk(mm: MmStruct, addr: Vaddr, write: boolean): number {
   if ((pte & PTE_W) === 0 || ((pgd | pud | pmd) & PTE_SHARED) !== 0) return -1;
   u32[ptep] = pte | PTE_A | PTE_D;
   const pfn = ptePfn(pte);
-  if (ram.codeIndex[pfn] !== 0) icacheInvalidateFrame(ram, pfn as Pfn);
+  if (ram.codeIndex[pfn] !== 0) icacheInvalidateFrame(ram, pfn);
   return pfn * PAGE_SIZE;
 }
 

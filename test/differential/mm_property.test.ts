@@ -65,7 +65,7 @@ class World {
       return { object, writable: handle.writable };
     };
     for (let i = 0; i < this.handles.length; i++) copy.handles[i] = copyHandle(this.handles[i]!);
-    for (const state of copy.procs[0]!.pages.values()) {
+    for (const state of copy.procs[0].pages.values()) {
       if (state.handle !== null) state.handle = copyHandle(state.handle);
     }
     return copy;
@@ -193,7 +193,7 @@ class Run {
     const [got, other] = results;
     assert.equal(got, world.apply(step, proc, vmaEnd, got!), 'result');
     assert.equal(other, got, 'result without COW page tables');
-    count(this.tally, step.op, got! < 0 ? errnoName(-got!) : 'ok');
+    count(this.tally, step.op, got < 0 ? errnoName(-got) : 'ok');
     for (const machine of this.machines) machine.checkTables();
     for (let i = 0; i < world.procs.length; i++) {
       assert.equal(

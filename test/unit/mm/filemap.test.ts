@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Pfn } from '../../../src/arch/riscv/pgtable.ts';
 import { filemapRead, filemapWrite } from '../../../src/mm/filemap.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { iovKernel } from '../../../src/mm/iov_iter.ts';
@@ -148,7 +147,7 @@ describe('page cache', () => {
     const pgdat = testPgData(8);
     const pages = pgdat.freeFrames + 100;
     const file = new TestFile(pgdat, pages * PAGE, (_mapping, index, pfn) => {
-      pgdat.ram.view.setUint32((pfn as Pfn) * PAGE, index, true);
+      pgdat.ram.view.setUint32(pfn * PAGE, index, true);
       return 0;
     });
     const out = new Uint8Array(4);
