@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { mmUsage } from '../mm/rss.ts';
 import { SIGKILL } from '../uapi/signal.ts';
+import { doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { killProcess } from './signal.ts';
 import type { SignalStruct } from './task.ts';
@@ -18,8 +19,19 @@ function oomBadness(kernel: Kernel, signal: SignalStruct): number {
 }
 
 /**
- * Kills the largest process.
- * @returns it, or null if nothing is left to kill or a victim has not died yet.
+ * Ends a process now. It holds no kernel stack, so nothing of it has to run for that; waiting
+ * for its turn would let every other task find memory out and kill once more.
+ */
+function reap(kernel: Kernel, victim: SignalStruct): void {
+  victim.groupExit = true;
+  victim.exitCode = SIGKILL;
+  for (const thread of [...victim.threads]) doExit(kernel, thread, SIGKILL);
+}
+
+/**
+ * Kills the largest process. The current one dies at its next return to user mode, any other
+ * has given its memory back when this returns.
+ * @returns it, or null if nothing is left to kill.
  */
 export function outOfMemory(kernel: Kernel): SignalStruct | null {
   let worst: SignalStruct | null = null;
@@ -38,6 +50,7 @@ export function outOfMemory(kernel: Kernel): SignalStruct | null {
     `Out of memory: Killed process ${leader.pid} (${leader.comm}) ${Math.round(points) * 4}kB`,
   );
   kernel.pgdat.vmstat.oomKill++;
-  killProcess(worst, SIGKILL);
+  if (worst === kernel.current?.signal) killProcess(worst, SIGKILL);
+  else reap(kernel, worst);
   return worst;
 }

@@ -128,11 +128,9 @@ function doSyscall(context: TrapContext, task: Task): void {
   if (task.sigpending) doSignal(kernel, task, 0);
 }
 
-/** Runs the OOM killer. A victim other than the current task must run to die, and what failed is tried again after it. */
+/** Runs the OOM killer; what failed is tried again after it, unless the current task was killed. */
 function killForMemory(kernel: Kernel, task: Task): void {
-  const victim = outOfMemory(kernel);
-  if (victim === null) killProcess(task.signal, SIGKILL);
-  else if (victim !== task.signal) kernel.needResched = true;
+  if (outOfMemory(kernel) === null) killProcess(task.signal, SIGKILL);
 }
 
 /** A fault that the memory manager could not serve: out of memory, or a signal. */
