@@ -2,7 +2,8 @@
 
 import { ENOENT, ENOTEMPTY } from '../uapi/errno.ts';
 import { isDir } from '../uapi/stat.ts';
-import { Dentry, Path, pathFrom, type DirEmit, type File, type Inode } from './fs_types.ts';
+import type { Path } from './fs_types.ts';
+import { Dentry, pathFrom, type DirEmit, type File, type Inode } from './fs_types.ts';
 
 /** Enters `dentry` into `dir` under its name, which is free. */
 export function dAdd(dir: Dentry, dentry: Dentry): void {

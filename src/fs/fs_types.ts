@@ -152,7 +152,7 @@ export class SuperBlock {
   readonly ops: SuperOps;
   readOnly = false;
   /** Files have no place in the tree: their name is all of their path. */
-  readonly pseudo: boolean;
+  pseudo: boolean;
   nextIno = 1;
   /** Inodes with a page cache, to free it when the machine goes. */
   readonly caches = new Set<Inode>();

@@ -30,7 +30,13 @@ export function dirLlseek(file: File, offset: number, whence: number): number {
   return whence === SEEK_CUR ? seekTo(file, file.pos + offset) : -EINVAL;
 }
 
-/** A position without meaning: /dev/null, a terminal that ignores it. */
+/** /dev/null and kin are always at their start. @linux drivers/char/mem.c:null_lseek */
+export function nullLlseek(file: File): number {
+  file.pos = 0;
+  return 0;
+}
+
+/** A position without meaning. */
 export function noopLlseek(file: File): number {
   return file.pos;
 }

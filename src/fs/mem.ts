@@ -9,7 +9,7 @@ import { VM_SHARED } from '../mm/vma.ts';
 import { EFAULT, EINVAL, ENODEV, ENOSPC } from '../uapi/errno.ts';
 import { makeDev } from '../uapi/stat.ts';
 import type { File, FileOps, Vfs } from './fs_types.ts';
-import { noopLlseek } from './llseek.ts';
+import { noopLlseek, nullLlseek } from './llseek.ts';
 
 const MEM_MAJOR = 1;
 export const NULL_DEV = makeDev(MEM_MAJOR, 3);
@@ -62,16 +62,16 @@ function readRandom(file: File, to: IovIter): number {
 const nullOps: FileOps = {
   read: () => 0,
   write: writeNull,
-  llseek: noopLlseek,
+  llseek: nullLlseek,
   mmap: () => -ENODEV,
 };
 const zeroOps: FileOps = {
   read: readZero,
   write: writeNull,
-  llseek: noopLlseek,
+  llseek: nullLlseek,
   mmap: mmapZero,
 };
-const fullOps: FileOps = { read: readZero, write: () => -ENOSPC, llseek: noopLlseek };
+const fullOps: FileOps = { read: readZero, write: () => -ENOSPC, llseek: nullLlseek };
 const randomOps: FileOps = {
   read: readRandom,
   write: writeNull,

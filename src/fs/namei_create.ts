@@ -3,6 +3,7 @@
 import { EEXIST, EMLINK, ENOENT, EPERM, EXDEV } from '../uapi/errno.ts';
 import {
   isDir,
+  isReg,
   S_IFCHR,
   S_IFBLK,
   S_IFDIR,
@@ -12,7 +13,10 @@ import {
   S_IFREG,
   S_IFSOCK,
   S_IRWXUGO,
+  S_ISGID,
+  S_ISUID,
   S_ISVTX,
+  S_IXGRP,
   S_IALLUGO,
 } from '../uapi/stat.ts';
 import { dAddInode, linkDirectory, lookupOne } from './dcache.ts';
@@ -20,8 +24,10 @@ import type { Dentry, FsContext, FsCred, Inode, Path } from './fs_types.ts';
 import {
   applyUmask,
   capable,
+  inodeOwnerOrCapable,
   inodePermission,
   MAY_EXEC,
+  MAY_READ,
   MAY_WRITE,
   touchCtime,
   touchMtime,
@@ -102,7 +108,7 @@ export function vfsMknod(
   if (!device && type !== S_IFREG && type !== S_IFIFO && type !== S_IFSOCK) return -EEXIST;
   const nd = parentForCreate(ctx, dirfd, name, false);
   if (typeof nd === 'number') return nd;
-  if (device && !capable(ctx.cred)) return -EPERM;
+  if (device && !capable(ctx.cred)) return mayCreate(nd.dentry, ctx.cred) || -EPERM;
   const bits = type | (applyUmask(mode, ctx) & S_IALLUGO);
   const made = vfsCreate(nd.dentry, nd.last, bits, device ? rdev : 0, ctx.cred);
   return typeof made === 'number' ? made : 0;
@@ -117,6 +123,19 @@ export function vfsSymlink(ctx: FsContext, target: string, dirfd: number, name: 
   made.inode.link = target;
   made.inode.size = target.length;
   return 0;
+}
+
+/**
+ * Nobody may keep a file of somebody else alive that he could not write himself: what
+ * Linux's protected_hardlinks forbids, which distributions turn on.
+ * @linux fs/namei.c:may_linkat
+ */
+function mayLinkat(inode: Inode, cred: FsCred): number {
+  if (inodeOwnerOrCapable(inode, cred)) return 0;
+  const { mode } = inode;
+  const setgid = (mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP);
+  if (!isReg(mode) || (mode & S_ISUID) !== 0 || setgid) return -EPERM;
+  return inodePermission(inode, MAY_READ | MAY_WRITE, cred) === 0 ? 0 : -EPERM;
 }
 
 /** Whether a hard link to `inode` may be made. @linux fs/namei.c:vfs_link */
@@ -134,7 +153,7 @@ export function vfsLink(ctx: FsContext, from: Path, dirfd: number, name: string)
   if (typeof nd === 'number') return nd;
   const dir = nd.dentry;
   if (from.mnt !== nd.mnt) return -EXDEV;
-  const err = mayCreate(dir, ctx.cred) || mayLink(inode, dir);
+  const err = mayLinkat(inode, ctx.cred) || mayCreate(dir, ctx.cred) || mayLink(inode, dir);
   if (err !== 0) return err;
   // Only a file that never had a name may get one after all (O_TMPFILE).
   if (inode.nlink === 0 && !(from.dentry.unhashed && from.dentry.name.startsWith('#')))

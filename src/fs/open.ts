@@ -161,7 +161,8 @@ function openCreate(nd: Nameidata, name: string, how: OpenHow, ctx: FsContext): 
   for (;;) {
     const err = linkPathWalk(nd, text);
     if (err !== 0) return err;
-    if (lastIsSpecial(nd) || nd.trailing) return -EISDIR;
+    if (lastIsSpecial(nd)) return (flags & O_EXCL) !== 0 ? -EEXIST : -EISDIR;
+    if (nd.trailing) return -EISDIR;
     const child = lookupOne(nd.dentry, nd.last);
     if (child === -ENOENT) return openNew(nd, how, ctx);
     if (typeof child === 'number') return child;

@@ -456,7 +456,10 @@ export function createOverlay(vfs: Vfs, node: LowerNode, close: () => void): Den
 
 /** The mount that memfd_create()'s files are in; it is nowhere in the tree. @linux mm/shmem.c:shm_mnt */
 export function memfdDirectory(vfs: Vfs): Mount {
-  vfs.memfdMount ??= new Mount(vfs, createTmpfs(vfs, 'tmpfs', 0o1777), null, 'tmpfs', 0);
+  if (vfs.memfdMount !== null) return vfs.memfdMount;
+  const root = createTmpfs(vfs, 'tmpfs', 0o1777);
+  root.sb.pseudo = true;
+  vfs.memfdMount = new Mount(vfs, root, null, 'tmpfs', 0);
   return vfs.memfdMount;
 }
 

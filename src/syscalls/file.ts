@@ -216,7 +216,7 @@ export function sysMemfdCreate(_kernel: Kernel, task: Task, args: SyscallArgs): 
   const inode = tmpfsUnnamed(mount.root.inode, noexec ? 0o666 : 0o777, task.cred);
   if ((flags & MFD_ALLOW_SEALING) !== 0 || noexec) inode.seals &= ~F_SEAL_SEAL;
   if (noexec) inode.seals |= F_SEAL_EXEC;
-  const dentry = new Dentry(mount.sb, mount.root, `memfd:${name}`, inode);
+  const dentry = new Dentry(mount.sb, mount.root, `/memfd:${name} (deleted)`, inode);
   dentry.unhashed = true;
   const file = dentryOpen(new Path(mount, dentry), O_RDWR | O_LARGEFILE, task);
   return typeof file === 'number' ? file : installFd(task, file, (flags & MFD_CLOEXEC) !== 0);

@@ -207,6 +207,7 @@ export function sysFlock(_kernel: Kernel, task: Task, args: SyscallArgs): number
   const file = task.files.get(args.int(0));
   if (file === undefined) return -EBADF;
   const cmd = args.int(1);
+  if ((cmd & f.LOCK_MAND) !== 0) return 0;
   const type = cmd & ~f.LOCK_NB;
   if (type !== f.LOCK_SH && type !== f.LOCK_EX && type !== f.LOCK_UN) return -EINVAL;
   const { inode } = file;

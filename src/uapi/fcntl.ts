@@ -104,6 +104,8 @@ export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const LOCK_UN = 8;
+/** Mandatory locks of old: accepted and ignored. */
+export const LOCK_MAND = 32;
 
 export const SEEK_SET = 0;
 export const SEEK_CUR = 1;
