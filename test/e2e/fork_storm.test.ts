@@ -12,7 +12,7 @@ const FORKS = Number(process.env['FORK_STORM'] ?? 500);
 describe('a storm of forks', () => {
   for (const cowPte of [true, false]) {
     it(`leaves nothing behind ${cowPte ? 'with copy-on-write page tables' : 'with default fork'}`, async () => {
-      await withMachine({ memory: 512 * 1024 ** 2, cowPte }, async (machine) => {
+      await withMachine({ cowPte }, async (machine) => {
         const before = machine.stats();
         const run = await runGuest(machine, 'fork_tree', [String(FORKS), '8', '8', '1']);
         assert.equal(run.stdout, `forks ${FORKS} failures 0\n`);
