@@ -51,6 +51,7 @@ import { TrapContext } from './trap.ts';
 export type { HostMount, RootSpec } from './root_fs.ts';
 
 const DEFAULT_MEMORY = 2 * 1024 ** 3;
+const FOUR_GIB = 2 ** 32;
 const WASM_PAGE = 65536;
 /** What a program gets when spawn() names no environment. */
 const DEFAULT_ENV: Readonly<Record<string, string>> = {
@@ -113,7 +114,9 @@ export interface MachineStats {
 }
 
 function memoryBytes(wanted: number | undefined): number {
-  const bytes = Math.ceil((wanted ?? DEFAULT_MEMORY) / WASM_PAGE) * WASM_PAGE;
+  // "4G" asks for all that 32-bit WebAssembly has.
+  const asked = wanted === FOUR_GIB ? MAX_MEMORY_BYTES : (wanted ?? DEFAULT_MEMORY);
+  const bytes = Math.ceil(asked / WASM_PAGE) * WASM_PAGE;
   if (bytes >= MIN_MEMORY_BYTES && bytes <= MAX_MEMORY_BYTES) return bytes;
   throw new CowshedError(
     'ERR_MEMORY_SIZE',
