@@ -125,6 +125,8 @@ export class Vfs {
   anonMount: Mount | null = null;
   /** Holds memfd_create()'s files; made on first use. */
   memfdMount: Mount | null = null;
+  /** Bytes of pipes' rings beyond their first pages. */
+  pipeBytes = 0;
   /** Operations of fifos, which any file system can hold. */
   fifoOps: FileOps | null = null;
   /** Root of /dev/pts, where terminals appear; null before it is mounted. */

@@ -7,11 +7,14 @@
  */
 
 import { WaitQueue } from '../lib/wait_queue.ts';
-import { EAGAIN } from '../uapi/errno.ts';
+import { EAGAIN, ENOLCK } from '../uapi/errno.ts';
 import { F_RDLCK, F_UNLCK, F_WRLCK, LOCK_EX, LOCK_UN } from '../uapi/fcntl.ts';
 
 /** Last byte of a lock that reaches to the end of the file, however long it gets. */
 export const OFFSET_MAX = Number.POSITIVE_INFINITY;
+
+/** Ranges that may be locked in one file. */
+const POSIX_LOCKS_MAX = 65536;
 
 export interface PosixLock {
   /** F_RDLCK or F_WRLCK. */
@@ -85,7 +88,7 @@ function joinNeighbours(locks: PosixLock[], lock: PosixLock): PosixLock {
 
 /**
  * Sets or clears (F_UNLCK) a range for its owner.
- * @returns 0, or -EAGAIN when another owner's lock is in the way.
+ * @returns 0, -EAGAIN when another owner's lock is in the way, or -ENOLCK.
  * @linux fs/locks.c:posix_lock_inode
  */
 export function posixLockFile(locks: FileLocks, request: PosixLock): number {
@@ -98,6 +101,7 @@ export function posixLockFile(locks: FileLocks, request: PosixLock): number {
   }
   if (posixTestLock(locks, request) !== undefined) return -EAGAIN;
   const rest = cutRange(locks.posix, request);
+  if (rest.length >= POSIX_LOCKS_MAX) return -ENOLCK;
   const lock = joinNeighbours(rest, request);
   rest.push(lock);
   locks.posix = rest;

@@ -192,6 +192,7 @@ function openTmpfile(nd: Nameidata, how: OpenHow, ctx: FsContext): File | number
   if (err !== 0) return err;
   if (dir.iOps.newInode === undefined) return -EOPNOTSUPP;
   const inode = tmpfsUnnamed(dir, applyUmask(how.mode, ctx), ctx.cred);
+  if (typeof inode === 'number') return inode;
   const dentry = new Dentry(dir.sb, nd.dentry, `#${inode.ino}`, inode);
   dentry.unhashed = true;
   return dentryOpen(new Path(nd.mnt, dentry), how.flags & ~O_DIRECTORY, ctx);

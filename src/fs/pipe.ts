@@ -48,7 +48,11 @@ const PIPE_LIMIT_BYTES = 64 * 1024 * 1024;
 /** The ring starts small: most pipes carry little. */
 const RING_MIN_BYTES = PAGE_SIZE;
 
+/** Bytes that the rings of all pipes of a machine may take beyond their first pages. */
+const PIPES_MAX_BYTES = 256 * 1024 * 1024;
+
 class Pipe {
+  readonly vfs: Vfs;
   /** Room of the ring now; grows up to `capacity`. */
   ring = new Uint8Array(RING_MIN_BYTES);
   capacity = PIPE_DEF_BYTES;
@@ -62,6 +66,10 @@ class Pipe {
   writerOpens = 0;
   readonly readQueue = new WaitQueue();
   readonly writeQueue = new WaitQueue();
+
+  constructor(vfs: Vfs) {
+    this.vfs = vfs;
+  }
 }
 
 /** The pipe behind an inode, undefined for other inodes. */
@@ -69,16 +77,20 @@ function pipeOf(inode: Inode): Pipe | undefined {
   return inode.pipe instanceof Pipe ? inode.pipe : undefined;
 }
 
-/** Room for `bytes` in all. */
+/** Room for `bytes` in all, as far as pipes may grow; one that may not keeps its size from then on. */
 function growRing(pipe: Pipe, bytes: number): void {
+  if (bytes <= pipe.ring.length) return;
   let size = pipe.ring.length;
   while (size < bytes) size *= 2;
-  resizeRing(pipe, Math.min(size, Math.max(pipe.capacity, bytes)));
+  size = Math.min(size, pipe.capacity);
+  if (pipe.vfs.pipeBytes + size <= PIPES_MAX_BYTES) resizeRing(pipe, size);
+  else pipe.capacity = pipe.ring.length;
 }
 
 function resizeRing(pipe: Pipe, size: number): void {
   const { ring, head, used } = pipe;
   if (size === ring.length) return;
+  pipe.vfs.pipeBytes += size - ring.length;
   const next = new Uint8Array(size);
   const first = Math.min(used, ring.length - head);
   next.set(ring.subarray(head, head + first), 0);
@@ -111,10 +123,10 @@ function pipeWrite(file: File, from: IovIter): number {
   const pipe = file.data as Pipe;
   if (from.remaining === 0) return 0;
   if (pipe.readers === 0) return -EPIPE;
+  growRing(pipe, Math.min(pipe.used + from.remaining, pipe.capacity));
   const room = pipe.capacity - pipe.used;
   if (room <= 0 || (from.remaining <= PIPE_BUF && room < from.remaining)) return -EAGAIN;
   const want = Math.min(room, from.remaining);
-  if (pipe.used + want > pipe.ring.length) growRing(pipe, pipe.used + want);
   let done = 0;
   while (done < want) {
     const { ring } = pipe;
@@ -159,7 +171,9 @@ function pipeRelease(file: File): void {
   if ((file.fMode & FMODE_WRITE) !== 0) pipe.writers--;
   pipe.readQueue.wakeAll();
   pipe.writeQueue.wakeAll();
-  if (pipe.readers === 0 && pipe.writers === 0) file.inode.pipe = null;
+  if (pipe.readers > 0 || pipe.writers > 0) return;
+  pipe.vfs.pipeBytes -= pipe.ring.length - RING_MIN_BYTES;
+  file.inode.pipe = null;
 }
 
 /** Counts a new end in. */
@@ -185,7 +199,7 @@ function connect(file: File, pipe: Pipe): void {
  */
 function fifoOpen(file: File): number {
   const { inode } = file;
-  const pipe = pipeOf(inode) ?? new Pipe();
+  const pipe = pipeOf(inode) ?? new Pipe(inode.sb.vfs);
   const nonblocking = (file.flags & O_NONBLOCK) !== 0;
   const writeOnly = (file.flags & O_ACCMODE) === O_WRONLY;
   const fifo = !inode.sb.pseudo;
@@ -269,7 +283,7 @@ export function createPipe(vfs: Vfs, flags: number, cred: FsCred): [File, File] 
   const inode = new Inode(mount.sb, S_IFIFO | 0o600, {}, pipeFileOps);
   inode.uid = cred.fsuid;
   inode.gid = cred.fsgid;
-  const pipe = new Pipe();
+  const pipe = new Pipe(vfs);
   inode.pipe = pipe;
   const path = new Path(mount, new Dentry(mount.sb, mount.root, `pipe:[${inode.ino}]`, inode));
   const reader = new File(path, O_RDONLY | flags, pipeFileOps);

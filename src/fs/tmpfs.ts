@@ -105,6 +105,8 @@ class TmpfsInfo {
   /** Pages in use, at a guess, and how often it is still good enough. */
   used = 0;
   trusted = 0;
+  /** Inodes made here, and not yet gone. */
+  inodes = 0;
   /** Releases the host's resources. */
   readonly close: () => void;
 
@@ -342,7 +344,11 @@ function fileOpsFor(mode: number): FileOps {
   return isLnk(mode) ? linkFileOps : specialFileOps;
 }
 
-function tmpfsNewInode(dir: Inode, mode: number, rdev: number, cred: FsCred): Inode {
+/** A new inode, or -ENOSPC when there are as many as Linux allows: half the number of frames. */
+function tmpfsNewInode(dir: Inode, mode: number, rdev: number, cred: FsCred): Inode | number {
+  const info = dir.sb.data as TmpfsInfo;
+  if (info.inodes >= dir.sb.vfs.pgdat.managedFrames / MEMORY_SHARE) return -ENOSPC;
+  info.inodes++;
   const inode = new Inode(dir.sb, mode, tmpfsInodeOps, fileOpsFor(mode));
   inode.rdev = rdev;
   if (isDir(mode)) inode.nlink = 2;
@@ -379,7 +385,7 @@ function lowerInode(sb: SuperBlock, node: LowerNode, stat: LowerStat, ino: numbe
   inode.atime = stat.mtime;
   inode.mtime = stat.mtime;
   inode.ctime = stat.ctime;
-  if (isReg(mode) || isDir(mode)) inode.data = new Lower(node, stat.size);
+  inode.data = new Lower(node, stat.size);
   return inode;
 }
 
@@ -398,16 +404,22 @@ function loadInode(dentry: Dentry): number {
   return 0;
 }
 
+/** What came from below was never counted. */
+function evictInode(inode: Inode): void {
+  if (inode.data === null) (inode.sb.data as TmpfsInfo).inodes--;
+}
+
 function statfs(sb: SuperBlock): ReturnType<SuperOps['statfs']> {
   const { managedFrames, freeFrames } = sb.vfs.pgdat;
   const blocks = Math.floor(managedFrames / MEMORY_SHARE);
-  const free = Math.min(freeFrames, blocks);
-  return { blocks, free, files: managedFrames, freeFiles: freeFrames };
+  const free = Math.max(0, Math.min(freeFrames, blocks - pagesInUse(sb)));
+  return { blocks, free, files: blocks, freeFiles: blocks - (sb.data as TmpfsInfo).inodes };
 }
 
 const tmpfsSuperOps: SuperOps = {
   loadDir,
   loadInode,
+  evictInode,
   statfs,
   kill: (sb) => (sb.data as TmpfsInfo).close(),
 };
@@ -464,8 +476,8 @@ export function memfdDirectory(vfs: Vfs): Mount {
 }
 
 /** A regular file without a name (memfd_create, O_TMPFILE) in the file system of `dir`. */
-export function tmpfsUnnamed(dir: Inode, mode: number, cred: FsCred): Inode {
+export function tmpfsUnnamed(dir: Inode, mode: number, cred: FsCred): Inode | number {
   const inode = tmpfsNewInode(dir, S_IFREG | (mode & S_IALLUGO & ~S_IFMT), 0, cred);
-  inode.nlink = 0;
+  if (typeof inode !== 'number') inode.nlink = 0;
   return inode;
 }

@@ -214,6 +214,7 @@ export function sysMemfdCreate(_kernel: Kernel, task: Task, args: SyscallArgs): 
   const noexec = (flags & MFD_NOEXEC_SEAL) !== 0;
   const mount = memfdDirectory(task.fs.root.mnt.sb.vfs);
   const inode = tmpfsUnnamed(mount.root.inode, noexec ? 0o666 : 0o777, task.cred);
+  if (typeof inode === 'number') return inode;
   if ((flags & MFD_ALLOW_SEALING) !== 0 || noexec) inode.seals &= ~F_SEAL_SEAL;
   if (noexec) inode.seals |= F_SEAL_EXEC;
   const dentry = new Dentry(mount.sb, mount.root, `/memfd:${name} (deleted)`, inode);

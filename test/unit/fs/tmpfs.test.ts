@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { doTruncate, vfsChmod, vfsChown, vfsTruncate, vfsUtimes } from '../../../src/fs/attr.ts';
 import { killAllSuperBlocks } from '../../../src/fs/super.ts';
-import { vfsUnlink } from '../../../src/fs/namei_remove.ts';
+import { vfsMkdir } from '../../../src/fs/namei_create.ts';
+import { vfsRmdir, vfsUnlink } from '../../../src/fs/namei_remove.ts';
 import { doMmap, doMunmap } from '../../../src/mm/mmap.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { mmput } from '../../../src/mm/fork.ts';
@@ -125,6 +126,17 @@ describe('tmpfs files', () => {
     vfsUnlink(ctx, AT_FDCWD, '/big');
     file.putFile();
     assert.equal(vfs.pgdat.freeFrames, free);
+  });
+
+  it('cannot be made without end', () => {
+    const { ctx } = testTree();
+    let made = 0;
+    let err = 0;
+    while (err === 0) err = vfsMkdir(ctx, AT_FDCWD, `/d${made++}`, 0o755);
+    assert.equal(err, -ENOSPC);
+    assert.equal(vfsRmdir(ctx, AT_FDCWD, '/d0'), 0);
+    assert.equal(vfsMkdir(ctx, AT_FDCWD, '/again', 0o755), 0);
+    assert.equal(vfsMkdir(ctx, AT_FDCWD, '/more', 0o755), -ENOSPC);
   });
 
   it('fail with ENOSPC when an allocation fails', () => {
