@@ -82,6 +82,7 @@
 
 #define AT_FDCWD -100
 #define O_RDONLY 0
+#define O_CLOEXEC 02000000
 
 #define PROT_NONE 0
 #define PROT_READ 1

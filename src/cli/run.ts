@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { closeSync, openSync, statSync, writeSync } from 'node:fs';
 import type { Machine, MachineOptions } from '../machine/machine.ts';
 import { signalNumber } from '../uapi/signal.ts';
-import { CliError, EXIT_COWSHED, EXIT_SIGNAL } from './exit_code.ts';
+import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
 import { guestEnvironment, memoryBytes, parseUser, parseVolume } from './run_flags.ts';
@@ -18,13 +18,31 @@ const CRASH_SIGNALS = new Set(
   ['ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'SEGV', 'SYS'].map((name) => `SIG${name}`),
 );
 
+function openLog(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (error) {
+    throw new CliError(`Cannot log system calls to "${path}": ${oneLine(error)}`);
+  }
+}
+
 /** Opens the log of system calls. */
 function openStrace(flags: RunFlags): { line: (text: string) => void; close: () => void } | null {
   if (flags.strace === undefined) return null;
   const toFile = flags.strace !== true && flags.strace !== '';
-  const fd = toFile ? openSync(String(flags.strace), 'w') : process.stderr.fd;
+  const fd = toFile ? openLog(String(flags.strace)) : process.stderr.fd;
+  let closed = false;
   return {
-    line: (text) => void writeSync(fd, `${text}\n`),
+    line: (text) => {
+      if (closed) return;
+      try {
+        writeSync(fd, `${text}\n`);
+      } catch (error) {
+        // Nobody reads on (cowshed run --strace ... 2>&1 | head): the program goes on.
+        if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+        closed = true;
+      }
+    },
     close: () => {
       if (toFile) closeSync(fd);
     },

@@ -98,6 +98,9 @@ export interface Identity {
   readonly gid: number;
 }
 
+/** Largest user or group id: the one above it means "leave it as it is" to the kernel. */
+const MAX_ID = 2 ** 32 - 2;
+
 /** A line of /etc/passwd or /etc/group whose name or id is `key`. */
 function findAccount(text: string | null, key: string): string[] | undefined {
   return text
@@ -113,16 +116,17 @@ function findAccount(text: string | null, key: string): string[] | undefined {
  * @throws CliError for a name that the guest does not know.
  */
 export function parseUser(text: string, readGuest: (path: string) => string | null): Identity {
-  const [user = '', group] = text.split(':');
+  const [user = '', group, ...rest] = text.split(':');
+  if (rest.length > 0) throw new CliError(`Cannot run as user "${text}": want USER or USER:GROUP`);
   const account = findAccount(readGuest('/etc/passwd'), user);
   const uid = /^\d+$/.test(user) ? Number(user) : Number(account?.[2]);
-  if (user === '' || Number.isNaN(uid))
+  if (user === '' || !(uid <= MAX_ID))
     throw new CliError(`Cannot run as user "${text}": the guest has no such user`);
   if (group === undefined) return { uid, gid: Number(account?.[3] ?? 0) };
   const gid = /^\d+$/.test(group)
     ? Number(group)
     : Number(findAccount(readGuest('/etc/group'), group)?.[2]);
-  if (group === '' || Number.isNaN(gid))
+  if (group === '' || !(gid <= MAX_ID))
     throw new CliError(`Cannot run as user "${text}": the guest has no such group`);
   return { uid, gid };
 }

@@ -1,11 +1,12 @@
 /** Which program `cowshed run PROGRAM` means, and how it gets into the guest. */
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, type Stats } from 'node:fs';
 import { basename } from 'node:path';
 import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, pathLookup } from '../fs/namei.ts';
 import { ROOT_CRED } from '../kernel/task.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { Process } from '../machine/process.ts';
+import { ENOENT, ENOTDIR } from '../uapi/errno.ts';
 import { AT_FDCWD } from '../uapi/fcntl.ts';
 import { CliError, EXIT_CANNOT_EXECUTE, EXIT_NOT_FOUND, oneLine } from './exit_code.ts';
 
@@ -29,14 +30,34 @@ function errorCode(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
-/** Whether the guest has something at this absolute path. @param flags LOOKUP_DIRECTORY or 0. */
-function guestHas(machine: Machine, path: string, flags = 0): boolean {
+/** Looks an absolute path up in the guest. @param flags LOOKUP_DIRECTORY or 0. @returns 0 or -errno. */
+function guestLookup(machine: Machine, path: string, flags = 0): number {
   const fs = machine.internals.rootFs;
-  if (fs === null) return false;
+  if (fs === null) return -ENOENT;
   const bytes = Buffer.from(path, 'utf8').toString('latin1');
   const ctx = { fs, files: null, cred: ROOT_CRED };
   const found = pathLookup(ctx, AT_FDCWD, bytes, LOOKUP_FOLLOW | flags);
-  return typeof found !== 'number';
+  return typeof found === 'number' ? found : 0;
+}
+
+function guestHas(machine: Machine, path: string, flags = 0): boolean {
+  return guestLookup(machine, path, flags) === 0;
+}
+
+/** The error of a host call in words, with the exit code that shells give. */
+function hostFailure(program: string, error: unknown): CliError {
+  const cause = oneLine(error).replace(/^[A-Z0-9]+: (.*?), [a-z]+( '.*')?$/, '$1');
+  const code = NOT_FOUND_CODES.has(errorCode(error)) ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+  return new CliError(`Cannot run "${program}": ${cause}`, code, error);
+}
+
+/** @returns undefined when the host has no such file. @throws CliError when it cannot tell. */
+function hostStat(program: string): Stats | undefined {
+  try {
+    return statSync(program, { throwIfNoEntry: false });
+  } catch (error) {
+    throw hostFailure(program, error);
+  }
 }
 
 /**
@@ -50,20 +71,32 @@ export function locateProgram(machine: Machine, program: string, path: string): 
   }
   const ofGuest: Target = { program, paths: [program], hostFile: null };
   if (program.startsWith('/') && guestHas(machine, program)) return ofGuest;
-  if (statSync(program, { throwIfNoEntry: false }) === undefined) return ofGuest;
+  if (hostStat(program) === undefined) return ofGuest;
   return { program, paths: [`${HOST_PROGRAMS}/${basename(program)}`], hostFile: program };
+}
+
+/** Why a file cannot be a program, before it is read: a pipe or device might never end. */
+function fileProblem(machine: Machine, stats: Stats | undefined): string | undefined {
+  if (stats?.isDirectory() === true) return 'it is a directory';
+  if (stats?.isFile() === false) return 'it is not a regular file';
+  if (stats !== undefined && stats.size > machine.stats().freeBytes) {
+    return "it is larger than the machine's memory";
+  }
+  return undefined;
 }
 
 /** Brings a program of the host into the guest. @throws CliError 126 when it cannot be read. */
 export function copyProgram(machine: Machine, target: Target): void {
   const { hostFile } = target;
   if (hostFile === null) return;
+  const problem = fileProblem(machine, hostStat(hostFile));
+  if (problem !== undefined)
+    throw new CliError(`Cannot run "${hostFile}": ${problem}`, EXIT_CANNOT_EXECUTE);
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(hostFile);
   } catch (error) {
-    const cause = errorCode(error) === 'EISDIR' ? 'it is a directory' : oneLine(error);
-    throw new CliError(`Cannot run "${hostFile}": ${cause}`, EXIT_CANNOT_EXECUTE, error);
+    throw hostFailure(hostFile, error);
   }
   machine.mkdir(HOST_PROGRAMS);
   machine.writeFile(target.paths[0] ?? '', bytes, 0o755);
@@ -93,7 +126,8 @@ export function spawnTarget(
 ): Process {
   let failure: CliError | null = null;
   for (const path of target.paths) {
-    if (path.startsWith('/') && !guestHas(machine, path)) continue;
+    const found = path.startsWith('/') ? guestLookup(machine, path) : 0;
+    if (found === -ENOENT || found === -ENOTDIR) continue;
     try {
       return spawn(path);
     } catch (error) {

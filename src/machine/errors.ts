@@ -20,6 +20,7 @@ export function errnoError(errno: number, action: string, explanation?: string):
 }
 
 const TEXT = new Map<string, string>([
+  ['EPERM', 'operation not permitted'],
   ['ENOENT', 'no such file or directory'],
   ['EACCES', 'permission denied'],
   ['EISDIR', 'is a directory'],

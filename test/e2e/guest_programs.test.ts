@@ -51,31 +51,3 @@ for (const cowPte of [true, false]) {
     });
   });
 }
-
-/** What the kernel says about each bad access: signal, si_code, and si_addr where it is fixed. */
-const BAD_ACCESSES: Readonly<Record<string, string>> = {
-  null_read: 'signal 11 code 1 addr 0x10',
-  wild_write: 'signal 11 code 1 addr 0x3f12345000',
-  far_read: 'signal 11 code 1',
-  write_text: 'signal 11 code 2 addr 0x1',
-  write_rodata: 'signal 11 code 2 addr 0x1',
-  wild_jump: 'signal 11 code 1 addr 0x3f12345000',
-  run_data: 'signal 11 code 2 addr 0x1',
-  illegal: 'signal 4 code 1 addr 0x1',
-  stack: 'signal 11 code 1',
-  far_below_stack: 'signal 11 code 1',
-};
-
-describe('bad accesses', () => {
-  for (const [name, said] of Object.entries(BAD_ACCESSES)) {
-    it(`end the program or reach its handler: ${name}`, async () => {
-      await withMachine({ memory: MEMORY }, async (machine) => {
-        const fatal = await runGuest(machine, 'bad_access', [name]);
-        assert.equal(fatal.signal, name === 'illegal' ? 'SIGILL' : 'SIGSEGV');
-        const handled = await runGuest(machine, 'bad_access', [name, 'handled']);
-        assert.ok(handled.stdout.startsWith(said), handled.stdout);
-        assert.equal(handled.code, 0);
-      });
-    });
-  }
-});

@@ -219,34 +219,3 @@ describe('a terminal', () => {
     });
   });
 });
-
-describe('running out', () => {
-  it('of tasks: fork fails with EAGAIN, and the machine goes on', async () => {
-    await withMachine({ memory: MEMORY }, async (machine) => {
-      const run = await runGuest(machine, 'fork_bomb', ['100000']);
-      assert.match(run.stdout, /^forked \d+ error (11|12)\n$/);
-      assert.equal((await runGuest(machine, 'exit_code', ['3'])).code, 3);
-      assert.equal(machine.leakedFrames(), 0);
-    });
-  });
-
-  it('of memory: the largest process is killed, and the machine goes on', async () => {
-    await withMachine({ memory: MEMORY }, async (machine) => {
-      const bystander = machine.spawn(install(machine, 'cat'), ['cat'], { stdin: 'pipe' });
-      const run = await runGuest(machine, 'eat_memory');
-      assert.equal(run.signal, 'SIGKILL');
-      assert.ok(machine.stats().oomKills >= 1);
-      bystander.stdin.end('still here');
-      assert.equal(await text(bystander.stdout), 'still here');
-      assert.equal(machine.leakedFrames(), 0);
-    });
-  });
-
-  it('of patience: an endless fork bomb ends with the machine', async () => {
-    const machine = await Machine.create({ memory: MEMORY });
-    const guest = machine.spawn(install(machine, 'fork_bomb'), ['fork_bomb']);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    await machine.dispose();
-    await assert.rejects(guest.wait(), { code: 'ERR_DISPOSED' });
-  });
-});

@@ -41,6 +41,8 @@ export interface DebSpec {
   readonly files?: Readonly<Record<string, string>>;
   /** Entries as they are, for packages no Debian would make. */
   readonly entries?: readonly TarEntry[];
+  /** What the mirror has instead of the package; its index names these bytes. */
+  readonly damage?: (deb: Buffer) => Buffer;
 }
 
 export async function gzippedTar(entries: readonly TarEntry[]): Promise<Buffer> {
@@ -186,7 +188,8 @@ const PACKAGES = 'main/binary-riscv64/Packages.gz';
 export async function addToPool(mirror: FakeMirror, packages: readonly DebSpec[]): Promise<string> {
   const stanzas: string[] = [];
   for (const spec of packages) {
-    const deb = await makeDeb(spec);
+    const whole = await makeDeb(spec);
+    const deb = spec.damage?.(whole) ?? whole;
     const filename = `pool/main/${spec.name[0]}/${spec.name}/${spec.name}_${spec.version ?? '1.0'}_riscv64.deb`;
     mirror.files.set(filename, deb);
     stanzas.push(
