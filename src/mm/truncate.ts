@@ -9,24 +9,31 @@
  * @linux mm/truncate.c, mm/memory.c:unmap_mapping_range
  */
 
+import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { ptePfn, PTE_SPECIAL, PTE_V, type Pfn, type Pte } from '../arch/riscv/pgtable.ts';
+import {
+  entryPtr,
+  pteIndex,
+  ptePfn,
+  PTE_SPECIAL,
+  PTE_V,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
 import type { AddressSpace, PgData, Vma } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
 import { pageAnon } from './page.ts';
-import { NO_PTEP, ptePtrOf } from './pgtable.ts';
+import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { ptAccountSub } from './pte_ops.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { vmaPages } from './vma.ts';
-import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
 
 /** Clears one entry wherever its table is used. Private copies go too if `evenCows`. */
-function zapPteInPlace(vma: Vma, addr: number, evenCows: boolean): void {
-  const { pgdat } = vma.mm;
+function zapPteInPlace(pgdat: PgData, ptep: PtePtr, evenCows: boolean): void {
   const { page } = pgdat;
   const { u32 } = pgdat.ram;
-  const ptep = ptePtrOf(vma.mm, addr);
-  if (ptep === NO_PTEP) return;
   const pte = u32[ptep] as Pte;
   if ((pte & PTE_V) === 0) return;
   if ((pte & PTE_SPECIAL) !== 0) {
@@ -42,23 +49,35 @@ function zapPteInPlace(vma: Vma, addr: number, evenCows: boolean): void {
   putPage(pgdat, pfn);
 }
 
+/** Clears what one VMA maps in [start, end). Costs the tables that are there, not the range. */
+function zapVmaInPlace(vma: Vma, start: Vaddr, end: Vaddr, evenCows: boolean): void {
+  const { pgdat } = vma.mm;
+  walkLeafTables(vma.mm, start, end, (pmdp, addr, next) => {
+    const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
+    const last = pteLast(addr, next);
+    for (let i = pteIndex(addr); i < last; i++) {
+      zapPteInPlace(pgdat, entryPtr(table, i), evenCows);
+    }
+    return 0;
+  });
+}
+
 /**
  * Unmaps file pages [first, last] from everybody.
  * @param evenCows also private copies of them (truncation), or only the file's own pages (hole).
  * @linux mm/memory.c:unmap_mapping_range
  */
-export function unmapMappingRange(
+function unmapMappingRange(
   mapping: AddressSpace,
   first: number,
   last: number,
   evenCows: boolean,
 ): void {
   for (const vma of mapping.iMmap) {
-    const from = Math.max(first, vma.pgoff);
-    const to = Math.min(last, vma.pgoff + vmaPages(vma) - 1);
-    for (let index = from; index <= to; index++) {
-      zapPteInPlace(vma, vma.start + (index - vma.pgoff) * PAGE_SIZE, evenCows);
-    }
+    const from = Math.max(first - vma.pgoff, 0);
+    const to = Math.min(last + 1 - vma.pgoff, vmaPages(vma));
+    if (from >= to) continue;
+    zapVmaInPlace(vma, vma.start + from * PAGE_SIZE, vma.start + to * PAGE_SIZE, evenCows);
   }
   if (mapping.iMmap.length !== 0) flushTlbEveryone(mapping.pgdat);
 }

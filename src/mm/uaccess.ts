@@ -22,7 +22,6 @@ import {
   PTE_W,
   pudIndex,
   TASK_SIZE,
-  
   type Pte,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';

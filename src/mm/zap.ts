@@ -14,7 +14,6 @@ import {
   entryPtr,
   LEVEL_PGD,
   LEVEL_PMD,
-  PGD_SIZE,
   pgdIndex,
   PMD_SIZE,
   pmdAlignDown,
@@ -38,6 +37,7 @@ import { breakCowPte, dropCowPte } from './cow_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
 import { PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
+import { pteLast, tableMapsAny, walkLeafTables } from './pagewalk.ts';
 import { freeTable, NO_PTEP, pgdFree, pmdPtrOf, tableEmpty } from './pgtable.ts';
 import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
 
@@ -89,11 +89,6 @@ function coversTable(pgdat: PgData, table: Pfn, first: number, last: number): bo
   return true;
 }
 
-/** Index behind the last entry of the table of `addr` that [addr, end) reaches. */
-function lastIndex(addr: Vaddr, end: Vaddr): number {
-  return end - pmdAlignDown(addr) >= PMD_SIZE ? PTRS_PER_TABLE : pteIndex(end);
-}
-
 /** @returns true when [addr, next) must first make the shared table of `pmdp` private. */
 function needsBreak(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boolean {
   const { pgdat } = mm;
@@ -101,7 +96,7 @@ function needsBreak(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boole
   if (!tableShared(pmd)) return false;
   const table = ptePfn(pmd);
   if (pgdat.page.ptRefs[table] === 1) return true;
-  return !coversTable(pgdat, table, pteIndex(addr), lastIndex(addr, next));
+  return !coversTable(pgdat, table, pteIndex(addr), pteLast(addr, next));
 }
 
 /**
@@ -111,37 +106,22 @@ function needsBreak(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boole
  * @patch 03/14
  */
 export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  for (let addr = start; addr < end; ) {
-    const next = blockEnd(addr, end, PMD_SIZE);
-    // Only the first and the last table can be covered partly.
-    if (addr !== start && next !== end) {
-      addr = Math.max(pmdAlignDown(end), next);
-      continue;
-    }
-    const pmdp = pmdPtrOf(mm, addr);
-    if (pmdp !== NO_PTEP && rangeInUse(mm, pmdp, addr, next) && needsBreak(mm, pmdp, addr, next)) {
-      const err = breakCowPte(mm, pmdp, addr);
-      if (err !== 0) return err;
-    }
-    addr = next;
-  }
-  return 0;
+  const err = breakPartlyCovered(mm, start, blockEnd(start, end, PMD_SIZE));
+  if (err !== 0) return err;
+  // Only the first and the last table can be covered partly.
+  return breakPartlyCovered(mm, Math.max(start, pmdAlignDown(end)), end);
 }
 
-/** @returns true when the table behind `pmdp` has an entry in [addr, next). */
-function rangeInUse(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boolean {
-  const { u32 } = mm.pgdat.ram;
-  const pmd = u32[pmdp] as Pte;
-  if (pmd === 0) return false;
-  const base = entryPtr(ptePfn(pmd), 0);
-  const last = lastIndex(addr, next);
-  for (let i = pteIndex(addr); i < last; i++) if (u32[base + i * PTE_WORDS] !== 0) return true;
-  return false;
+/** zapPrepare() for the part [addr, next) of one table. */
+function breakPartlyCovered(mm: MmStruct, addr: Vaddr, next: Vaddr): number {
+  const pmdp = addr < next ? pmdPtrOf(mm, addr) : NO_PTEP;
+  if (pmdp === NO_PTEP || !tableMapsAny(mm.pgdat, pmdp, addr, next)) return 0;
+  return needsBreak(mm, pmdp, addr, next) ? breakCowPte(mm, pmdp, addr) : 0;
 }
 
 function zapPmd(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): number {
   const { pgdat } = mm;
-  if (!rangeInUse(mm, pmdp, addr, next)) return 0;
+  if (!tableMapsAny(pgdat, pmdp, addr, next)) return 0;
   const pmd = pgdat.ram.u32[pmdp] as Pte;
   if (tableShared(pmd)) {
     if (!needsBreak(mm, pmdp, addr, next)) {
@@ -152,15 +132,8 @@ function zapPmd(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): number {
     if (err !== 0) return err;
   }
   const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
-  zapPteRange(pgdat, table, pteIndex(addr), lastIndex(addr, next));
+  zapPteRange(pgdat, table, pteIndex(addr), pteLast(addr, next));
   return 0;
-}
-
-/** First address after `addr` that may have a PMD table, when `addr` has none. */
-function skipMissing(mm: MmStruct, addr: Vaddr, end: Vaddr): Vaddr {
-  const { u32 } = mm.pgdat.ram;
-  const pgd = u32[entryPtr(mm.pgd, pgdIndex(addr))];
-  return blockEnd(addr, end, pgd === 0 ? PGD_SIZE : PUD_SIZE);
 }
 
 /**
@@ -171,46 +144,30 @@ function skipMissing(mm: MmStruct, addr: Vaddr, end: Vaddr): Vaddr {
  * @patch 03/14
  */
 export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  let err = 0;
-  for (let addr = start; addr < end; ) {
-    const pmdp = pmdPtrOf(mm, addr);
-    if (pmdp === NO_PTEP) {
-      addr = skipMissing(mm, addr, end);
-      continue;
-    }
-    const next = blockEnd(addr, end, PMD_SIZE);
-    err = zapPmd(mm, pmdp, addr, next);
-    if (err !== 0) break;
-    addr = next;
-  }
+  const err = walkLeafTables(mm, start, end, (pmdp, addr, next) => zapPmd(mm, pmdp, addr, next));
   flushTlbRange(mm, start, end);
   return err;
 }
 
 /**
  * Frees the tables of [start, end) that hold nothing any more, leaf tables first. Nobody
- * needs to know the neighbouring VMAs: an empty table is of no use to them either. A shared
- * table is left alone; whoever is last frees it.
+ * needs to know the neighbouring VMAs: an empty table is of no use to them either. A table
+ * that others use too is left to whoever is last.
  * @linux mm/memory.c:free_pgtables
  */
 export function freePgtables(mm: MmStruct, start: Vaddr, end: Vaddr): void {
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
-  for (let addr = start; addr < end; ) {
-    const pmdp = pmdPtrOf(mm, addr);
-    if (pmdp === NO_PTEP) {
-      addr = skipMissing(mm, addr, end);
-      continue;
-    }
-    const pmd = u32[pmdp] as Pte;
-    if (pmd !== 0 && !tableShared(pmd) && tableEmpty(pgdat, ptePfn(pmd))) {
+  walkLeafTables(mm, start, end, (pmdp) => {
+    const table = ptePfn(u32[pmdp] as Pte);
+    if (pgdat.page.ptRefs[table] === 1 && tableEmpty(pgdat, table)) {
       u32[pmdp] = 0;
-      freeTable(pgdat, ptePfn(pmd));
+      freeTable(pgdat, table);
     }
-    const next = blockEnd(addr, end, PMD_SIZE);
-    if (next === end || pudIndex(next) !== pudIndex(addr)) freeUpperTables(mm, addr);
-    addr = next;
-  }
+    return 0;
+  });
+  for (let addr = start; addr < end; addr = blockEnd(addr, end, PUD_SIZE))
+    freeUpperTables(mm, addr);
 }
 
 /** Frees the PMD and then the PUD table of `addr` where they are empty. */
@@ -218,12 +175,15 @@ function freeUpperTables(mm: MmStruct, addr: Vaddr): void {
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const pgdp = entryPtr(mm.pgd, pgdIndex(addr));
+  if (u32[pgdp] === 0) return;
   const pudTable = ptePfn(u32[pgdp] as Pte);
   const pudp = entryPtr(pudTable, pudIndex(addr));
   const pmdTable = ptePfn(u32[pudp] as Pte);
-  if (!tableEmpty(pgdat, pmdTable)) return;
-  u32[pudp] = 0;
-  freeTable(pgdat, pmdTable);
+  if (u32[pudp] !== 0) {
+    if (!tableEmpty(pgdat, pmdTable)) return;
+    u32[pudp] = 0;
+    freeTable(pgdat, pmdTable);
+  }
   if (!tableEmpty(pgdat, pudTable)) return;
   u32[pgdp] = 0;
   freeTable(pgdat, pudTable);

@@ -17,7 +17,7 @@ import {
 } from '../../../src/mm/truncate.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { EIO } from '../../../src/uapi/errno.ts';
-import { MAP_PRIVATE, MAP_SHARED, PROT_READ } from '../../../src/uapi/mman.ts';
+import { MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_READ } from '../../../src/uapi/mman.ts';
 import { BASE, map, PAGE, peek, testMm, testPgData } from './harness.ts';
 
 class TestFile implements VmFile {
@@ -115,6 +115,22 @@ describe('page cache', () => {
     assert.equal(peek(mm, BASE + 2 * PAGE), 3);
     assert.equal(peek(child, BASE), 1);
     mmput(child);
+    mmput(mm);
+    destroyMapping(file.mapping);
+    checkPageTables(pgdat);
+  });
+
+  it('truncates a file mapped over terabytes at the cost of what is there', () => {
+    const pgdat = testPgData(8);
+    const bytes = 2 ** 42;
+    const file = new TestFile(pgdat, bytes);
+    const mm = testMm(pgdat);
+    map(mm, BASE, bytes, { file, flags: MAP_SHARED | MAP_NORESERVE });
+    assert.equal(putUser32(mm, BASE + bytes - PAGE, 1), 0);
+    file.size = PAGE;
+    truncateInodePages(file.mapping, file.size);
+    assert.ok(peek(mm, BASE + bytes - PAGE) < 0);
+    assert.equal(file.mapping.pages.size, 0);
     mmput(mm);
     destroyMapping(file.mapping);
     checkPageTables(pgdat);
