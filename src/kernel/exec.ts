@@ -16,7 +16,7 @@ import { mmAlloc, mmput } from '../mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { EHDR_BYTES, ELF_MAGIC } from '../uapi/elf.ts';
-import { EFAULT, ELOOP, ENOEXEC, ENOMEM } from '../uapi/errno.ts';
+import { EFAULT, ELOOP, ENOENT, ENOEXEC, ENOMEM } from '../uapi/errno.ts';
 import { SIGCHLD, SIGKILL, SIGSEGV, SI_KERNEL } from '../uapi/signal.ts';
 import { TASK_COMM_LEN } from '../uapi/prctl.ts';
 import { BINPRM_BUF_SIZE, kernelRead, type LinuxBinprm } from './binfmt.ts';
@@ -67,6 +67,14 @@ export class ExecFatal {
   }
 }
 
+const FD_PATH = /^\/dev\/fd\/(\d+)/;
+
+/** Whether an interpreter could not open the script: execveat()'s descriptor is gone by then. @linux BINPRM_FLAGS_PATH_INACCESSIBLE */
+function closedByExec(ctx: FsContext, path: string): boolean {
+  const fd = FD_PATH.exec(path)?.[1];
+  return fd !== undefined && ctx.files?.getCloexec(Number(fd)) === true;
+}
+
 /** Opens what will finally be mapped, through scripts. @returns 0 with bprm.file set, or -errno. */
 function openBinary(ctx: FsContext, bprm: LinuxBinprm): number {
   for (let depth = 0; ; depth++) {
@@ -75,6 +83,7 @@ function openBinary(ctx: FsContext, bprm: LinuxBinprm): number {
     const n = kernelRead(bprm.file, bprm.buf, 0);
     if (n < 0) return n;
     if (!isScript(bprm.buf)) return 0;
+    if (closedByExec(ctx, bprm.interp)) return -ENOENT;
     const interp = loadScript(bprm);
     if (typeof interp === 'number') return interp;
     const file = openExec(ctx.fs, ctx, interp);
@@ -142,8 +151,12 @@ function buildImage(
   return sp < 0 ? sp : { entry, sp };
 }
 
-function basename(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1).slice(0, TASK_COMM_LEN - 1);
+/** A program run by descriptor is named after its file. @linux fs/exec.c:begin_new_exec */
+function commOf(bprm: LinuxBinprm): string {
+  const { filename } = bprm;
+  const byFd = FD_PATH.exec(filename)?.[0] === filename;
+  const name = byFd ? bprm.file.path.dentry.name : filename.slice(filename.lastIndexOf('/') + 1);
+  return name.slice(0, TASK_COMM_LEN - 1);
 }
 
 function loadBinary(
@@ -186,7 +199,7 @@ function loadImage(
   }
   bprm.file.getFile();
   mm.exeFile = bprm.file;
-  return { mm, entry: built.entry, sp: built.sp, comm: basename(bprm.filename) };
+  return { mm, entry: built.entry, sp: built.sp, comm: commOf(bprm) };
 }
 
 /**

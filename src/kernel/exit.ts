@@ -24,6 +24,8 @@ import {
   P_PID,
   WCONTINUED,
   WCOREFLAG,
+  WALL,
+  WCLONE,
   WEXITED,
   WNOHANG,
   WNOWAIT,
@@ -227,7 +229,7 @@ export interface WaitOpts {
   /** P_ALL, P_PID or P_PGID with `id`. */
   readonly idType: number;
   readonly id: number;
-  /** WNOHANG, WEXITED, WSTOPPED, WCONTINUED, WNOWAIT. */
+  /** WNOHANG, WEXITED, WSTOPPED, WCONTINUED, WNOWAIT, WALL, WCLONE. */
   readonly options: number;
 }
 
@@ -247,7 +249,10 @@ export class WaitResult {
   majorFaults = 0;
 }
 
+/** A child whose end is not told by SIGCHLD is found with __WCLONE or __WALL only. @linux eligible_child */
 function eligible(child: SignalStruct, opts: WaitOpts): boolean {
+  const isClone = child.leader.exitSignal !== SIGCHLD;
+  if ((opts.options & WALL) === 0 && isClone !== ((opts.options & WCLONE) !== 0)) return false;
   if (opts.idType === P_ALL) return true;
   if (opts.idType === P_PID) return child.tgid === opts.id;
   return opts.idType === P_PGID && child.pgrp === opts.id;

@@ -106,8 +106,9 @@ export function onSigStack(task: Task, sp: number): boolean {
 
 /** ss_flags as programs read them. */
 export function sasSsFlags(task: Task, sp: number): number {
-  if (task.sasSize === 0) return SS_DISABLE;
-  return onSigStack(task, sp) ? SS_ONSTACK : 0;
+  const kept = task.sasFlags & SS_AUTODISARM;
+  if (task.sasSize === 0) return kept | SS_DISABLE;
+  return kept | (onSigStack(task, sp) ? SS_ONSTACK : 0);
 }
 
 /**
@@ -170,7 +171,8 @@ function putUcontext(kernel: Kernel, task: Task, frame: DataView, mask: SigSet):
   const stack = uc + UC_STACK;
   frame.setInt32(stack, lowHalf(task.sasSp), true);
   frame.setInt32(stack + 4, highHalf(task.sasSp), true);
-  frame.setInt32(stack + 8, sasSsFlags(task, hartReg(kernel, REG_SP)), true);
+  // As set, not as sigaltstack(2) reports it: sigreturn sets it again. @linux __save_altstack
+  frame.setInt32(stack + 8, task.sasFlags, true);
   frame.setInt32(stack + 16, lowHalf(task.sasSize), true);
   frame.setInt32(stack + 20, highHalf(task.sasSize), true);
   frame.setInt32(uc + UC_SIGMASK, mask.lo, true);

@@ -42,8 +42,8 @@ export interface SigInfo {
   /** Sender, or child: si_pid, si_uid. */
   readonly pid: number;
   readonly uid: number;
-  /** si_status of SIGCHLD. */
-  readonly status: number;
+  /** si_status of SIGCHLD; si_overrun of a timer, which grows while the signal is queued. */
+  status: number;
   /** si_addr of a fault. */
   readonly addr: number;
   /** si_value of sigqueue and timers, as two words. */
@@ -143,8 +143,10 @@ export interface PosixTimer {
   readonly tid: number;
   readonly timer: Timer;
   intervalNs: number;
-  /** Expiries since the last delivered signal. */
+  /** Expiries beyond the first that the last signal stands for. */
   overrun: number;
+  /** The last signal sent, queued or delivered. */
+  info: SigInfo | null;
 }
 
 /** What the threads of one process share: struct signal_struct. "Process" below means this. */

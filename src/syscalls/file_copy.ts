@@ -5,6 +5,7 @@ import { AT_POS, seekable, vfsRead, vfsWrite } from '../fs/read_write.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { iovKernel } from '../mm/iov_iter.ts';
+import { FMODE_READ, FMODE_WRITE } from '../mm/mm_types.ts';
 import { getUser64, putUser64 } from '../mm/uaccess.ts';
 import { EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, EPIPE, EXDEV } from '../uapi/errno.ts';
 import { MAX_RW_COUNT, O_APPEND } from '../uapi/fcntl.ts';
@@ -45,6 +46,7 @@ export function sysSendfile(_kernel: Kernel, task: Task, args: SyscallArgs): num
   const to = task.files.get(args.int(0));
   const from = task.files.get(args.int(1));
   if (to === undefined || from === undefined) return -EBADF;
+  if ((from.fMode & FMODE_READ) === 0 || (to.fMode & FMODE_WRITE) === 0) return -EBADF;
   const offsetAddr = args.ulong(2);
   // What cannot be read twice would be lost when the other side is full.
   if (!isReg(from.inode.mode) || (to.flags & O_APPEND) !== 0) return -EINVAL;
@@ -71,7 +73,8 @@ function offsetArg(task: Task, addr: number): number {
 function checkCopyFiles(from: File, to: File): number {
   if (isDir(from.inode.mode) || isDir(to.inode.mode)) return -EISDIR;
   if (!isReg(from.inode.mode) || !isReg(to.inode.mode)) return -EINVAL;
-  if ((to.flags & O_APPEND) !== 0) return -EBADF;
+  const modes = (from.fMode & FMODE_READ) !== 0 && (to.fMode & FMODE_WRITE) !== 0;
+  if (!modes || (to.flags & O_APPEND) !== 0) return -EBADF;
   return from.inode.sb === to.inode.sb ? 0 : -EXDEV;
 }
 

@@ -16,7 +16,8 @@ import { sleepInterruptible } from '../kernel/sched.ts';
 import type { Task } from '../kernel/task.ts';
 import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser32, putUser32 } from '../mm/uaccess.ts';
-import { EAGAIN, EBADF, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM } from '../uapi/errno.ts';
+import { VM_MAYWRITE, VM_SHARED } from '../mm/vma.ts';
+import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM } from '../uapi/errno.ts';
 import * as f from '../uapi/fcntl.ts';
 import { FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD } from '../uapi/ioctl.ts';
 import { isReg } from '../uapi/stat.ts';
@@ -113,10 +114,17 @@ const SEALS =
   f.F_SEAL_FUTURE_WRITE |
   f.F_SEAL_EXEC;
 
+/** Whether a shared mapping of the file may be written to. @linux mapping_deny_writable */
+function isMappedForWriting(file: File): boolean {
+  const mayWrite = VM_SHARED | VM_MAYWRITE;
+  return file.mapping.iMmap.some((vma) => (vma.flags & mayWrite) === mayWrite);
+}
+
 /** @linux mm/memfd.c:memfd_add_seals */
 function addSeals(file: File, seals: number): number {
   if (!isReg(file.inode.mode) || (seals & ~SEALS) !== 0) return -EINVAL;
   if (!fileWritable(file) || (file.inode.seals & f.F_SEAL_SEAL) !== 0) return -EPERM;
+  if ((seals & f.F_SEAL_WRITE) !== 0 && isMappedForWriting(file)) return -EBUSY;
   file.inode.seals |= seals;
   return 0;
 }

@@ -16,20 +16,25 @@ import {
   CSIGNAL,
 } from '../uapi/sched.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { LOOKUP_EMPTY, pathLookup } from '../fs/namei.ts';
 import { atPath, openExec } from '../fs/open.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
-import { E2BIG, EACCES, EFAULT, EINVAL, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
+import { E2BIG, EACCES, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from '../uapi/fcntl.ts';
+import { isLnk } from '../uapi/stat.ts';
 import {
   P_ALL,
   P_PGID,
   P_PID,
+  WALL,
+  WCLONE,
   WCONTINUED,
   WEXITED,
   WNOHANG,
   WNOWAIT,
   WSTOPPED,
-  WTHREAD_BITS,
+  WNOTHREAD,
   WUNTRACED,
 } from '../uapi/wait.ts';
 import { SIGCHLD, SIGINFO_BYTES } from '../uapi/signal.ts';
@@ -133,7 +138,14 @@ export function sysExecve(kernel: Kernel, task: Task, args: SyscallArgs): number
 export function sysExecveat(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const path = strncpyFromUser(task.mm!, args.ulong(1), PATH_MAX);
   if (typeof path === 'number') return path;
-  const full = atPath(task.fs, task.files, args.int(0), path, args.int(4));
+  const flags = args.int(4);
+  if ((flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) !== 0) return -EINVAL;
+  if ((flags & AT_SYMLINK_NOFOLLOW) !== 0) {
+    const found = pathLookup(task, args.int(0), path, LOOKUP_EMPTY);
+    if (typeof found === 'number') return found;
+    if (isLnk(found.dentry.inode.mode)) return -ELOOP;
+  }
+  const full = atPath(task.fs, task.files, args.int(0), path, flags);
   if (typeof full === 'number') return full;
   return execve(kernel, task, full, args.ulong(2), args.ulong(3));
 }
@@ -146,7 +158,8 @@ export function sysExitGroupCall(kernel: Kernel, task: Task, args: SyscallArgs):
   return sysExitGroup(kernel, task, args.int(0));
 }
 
-const WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | WTHREAD_BITS;
+const WHICH_CHILDREN = WNOTHREAD | WALL | WCLONE;
+const WAIT4_OPTIONS = WNOHANG | WUNTRACED | WCONTINUED | WHICH_CHILDREN;
 
 export function sysWait4(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const upid = args.int(0);
@@ -172,7 +185,7 @@ export function sysWait4(kernel: Kernel, task: Task, args: SyscallArgs): number 
   return pid;
 }
 
-const WAITID_OPTIONS = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WTHREAD_BITS;
+const WAITID_OPTIONS = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WHICH_CHILDREN;
 
 export function sysWaitid(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const idType = args.int(0);

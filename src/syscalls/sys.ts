@@ -3,7 +3,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
-import { EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
+import { EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
   COW_PTE_CLEAR,
   COW_PTE_GET,
@@ -34,6 +34,7 @@ import {
   TASK_COMM_LEN,
 } from '../uapi/prctl.ts';
 import {
+  RLIMIT_NICE,
   PRIO_PROCESS,
   PRIO_USER,
   RLIM_INFINITY,
@@ -369,7 +370,10 @@ export function sysSetpriority(kernel: Kernel, task: Task, args: SyscallArgs): n
   if (which < PRIO_PROCESS || which > PRIO_USER) return -EINVAL;
   const target = which === PRIO_PROCESS ? findTask(kernel, task, args.int(1)) : task;
   if (target === undefined) return -ESRCH;
-  target.nice = Math.min(19, Math.max(-20, args.int(2)));
+  const nice = Math.min(19, Math.max(-20, args.int(2)));
+  const allowed = 20 - target.signal.limits.soft[RLIMIT_NICE]!;
+  if (nice < target.nice && nice < allowed && task.cred.euid !== 0) return -EACCES;
+  target.nice = nice;
   return 0;
 }
 

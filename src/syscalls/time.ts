@@ -44,7 +44,7 @@ import { sleepUntil } from '../kernel/sched.ts';
 import { sendSignal, sendToGroup, sigInfo } from '../kernel/signal.ts';
 import { processRuntime, threadRuntime } from '../kernel/sys.ts';
 import { validSignal } from '../kernel/sigset.ts';
-import type { PosixTimer, SignalStruct, Task } from '../kernel/task.ts';
+import type { PosixTimer, SignalStruct, SigPending, Task } from '../kernel/task.ts';
 import { NSEC_PER_SEC, NSEC_PER_USEC, Timer } from '../kernel/time.ts';
 import type { SyscallArgs } from './args.ts';
 
@@ -344,22 +344,31 @@ export function sysSetitimer(kernel: Kernel, task: Task, args: SyscallArgs): num
   return 0;
 }
 
+/** Whether the signal of the timer's last expiry still waits to be delivered. */
+function isQueued(timer: PosixTimer, pending: SigPending): boolean {
+  return timer.info !== null && pending.infos !== null && pending.infos.includes(timer.info);
+}
+
+/** A timer has one signal at most: later expiries count as overruns. @linux kernel/time/posix-timers.c:posix_timer_fn */
 function firePosixTimer(kernel: Kernel, signal: SignalStruct, timer: PosixTimer): void {
   const { expires } = timer.timer;
+  let missed = 0;
   if (timer.intervalNs > 0) {
     const next = nextPeriod(expires, timer.intervalNs, kernel.clock.now());
-    timer.overrun = Math.round((next - expires) / timer.intervalNs) - 1;
+    missed = Math.round((next - expires) / timer.intervalNs) - 1;
     kernel.timers.start(timer.timer, next);
   }
   if (timer.notify === SIGEV_NONE) return;
   const { id, valueLo, valueHi } = timer;
-  const info = sigInfo(timer.signo, SI_TIMER, {
-    timerId: id,
-    status: timer.overrun,
-    valueLo,
-    valueHi,
-  });
   const target = timer.tid === 0 ? undefined : kernel.tasks.get(timer.tid);
+  if (isQueued(timer, target === undefined ? signal.pending : target.pending)) {
+    timer.overrun += missed + 1;
+    timer.info!.status = timer.overrun;
+    return;
+  }
+  timer.overrun = missed;
+  const info = sigInfo(timer.signo, SI_TIMER, { timerId: id, status: missed, valueLo, valueHi });
+  timer.info = info;
   if (target !== undefined) sendSignal(target, info, false);
   else sendToGroup(signal, info);
 }
@@ -395,6 +404,7 @@ export function sysTimerCreate(kernel: Kernel, task: Task, args: SyscallArgs): n
     timer: new Timer(() => firePosixTimer(kernel, signal, timer)),
     intervalNs: 0,
     overrun: 0,
+    info: null,
   };
   signal.posixTimers.push(timer);
   return copyToUser(task.mm!, args.ulong(2), new Uint8Array(new Int32Array([id]).buffer));

@@ -6,8 +6,10 @@ export const WSTOPPED = 2;
 export const WEXITED = 4;
 export const WCONTINUED = 8;
 export const WNOWAIT = 0x0100_0000;
-/** Bits 29..31: __WNOTHREAD, __WALL, __WCLONE, as a signed word. */
-export const WTHREAD_BITS = 0xe000_0000 | 0;
+/** __WNOTHREAD, __WALL, __WCLONE: bits 29 to 31. */
+export const WNOTHREAD = 0x2000_0000;
+export const WALL = 0x4000_0000;
+export const WCLONE = -0x8000_0000;
 
 export const P_ALL = 0;
 export const P_PID = 1;
