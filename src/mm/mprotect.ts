@@ -90,8 +90,9 @@ function changeProtection(mm: MmStruct, start: Vaddr, end: Vaddr, vmFlags: numbe
 function accountFlags(vma: Vma, flags: number, pages: number): number {
   const { mm } = vma;
   if ((flags & VM_WRITE) === 0) {
-    const promised = (vma.flags & VM_ACCOUNT) !== 0 && vmaIsAnonymous(vma) && vma.anonVma === null;
-    return promised ? flags & ~VM_ACCOUNT : flags;
+    // A fork's child has a chain before it has an AnonVma of its own, and may never need one.
+    const untouched = vmaIsAnonymous(vma) && vma.anonVmaChain.length === 0;
+    return untouched && (vma.flags & VM_ACCOUNT) !== 0 ? flags & ~VM_ACCOUNT : flags;
   }
   if (!mayExpandVm(mm, flags, pages) && mayExpandVm(mm, vma.flags, pages)) return -ENOMEM;
   if ((vma.flags & (VM_ACCOUNT | VM_WRITE | VM_SHARED | VM_NORESERVE)) !== 0) return flags;
