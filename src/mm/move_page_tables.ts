@@ -14,7 +14,7 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { breakCowPteRange, pteAlloc } from './cow_pte.ts';
+import { breakCowPteRange, dropCowPte, pteAlloc } from './cow_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { pageAnon, PG_SWAPBACKED } from './page.ts';
 import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
@@ -54,13 +54,15 @@ export function prepareMove(mm: MmStruct, from: Vaddr, to: Vaddr, len: number): 
   return err;
 }
 
-/** Moves the table itself. An empty one may be in its place. @linux mm/mremap.c:move_normal_pmd */
+/** Moves the table itself. An empty one may be in its place, and shared. @linux mm/mremap.c:move_normal_pmd */
 function moveTable(mm: MmStruct, srcPmdp: PtePtr, to: Vaddr): void {
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const dstPmdp = pmdPtrOf(mm, to);
   const pmd = u32[srcPmdp] as Pte;
-  if (u32[dstPmdp] !== 0) freeTable(pgdat, ptePfn(u32[dstPmdp] as Pte));
+  const old = u32[dstPmdp] as Pte;
+  if (old !== 0 && pgdat.page.ptRefs[ptePfn(old)]! > 1) dropCowPte(mm, dstPmdp);
+  else if (old !== 0) freeTable(pgdat, ptePfn(old));
   u32[srcPmdp] = 0;
   u32[dstPmdp] = pmd;
   pgdat.page.ptIndex[ptePfn(pmd)] = to / PMD_SIZE;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
+import { doMadvise } from '../../../src/mm/madvise.ts';
 import { doMlock } from '../../../src/mm/mlock.ts';
 import type { MmStruct } from '../../../src/mm/mm_types.ts';
 import { findVma } from '../../../src/mm/mmap.ts';
@@ -12,6 +13,7 @@ import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../../src/uapi/errno.ts';
 import {
+  MADV_DONTNEED,
   MAP_SHARED,
   MREMAP_DONTUNMAP,
   MREMAP_FIXED,
@@ -233,6 +235,29 @@ describe('doMremap()', () => {
     doMprotect(mm, BASE, PAGE, PROT_READ);
     assert.equal(doMremap(mm, BASE + PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE, 0), -EAGAIN);
     mmput(mm);
+  });
+
+  it('leaves an empty table in its way to the child that shares it', () => {
+    const pgdat = testPgData(16);
+    const mm = testMm(pgdat);
+    const target = BASE + 9 * PMD;
+    map(mm, target, PMD);
+    touch(mm, target, PAGE);
+    assert.equal(doMadvise(mm, target, PMD, MADV_DONTNEED), 0);
+    map(mm, BASE, PMD);
+    number(mm, BASE, 3);
+    const child = dupMm(mm)!;
+    assert.equal(doMremap(mm, BASE, PMD, PMD, TO, target), target);
+    checkPageTables(pgdat);
+    assertNumbered(mm, target, 3);
+    assert.equal(peek(child, target), 0);
+    touch(child, target, PAGE, 9);
+    assert.equal(peek(child, target), 9);
+    assertNumbered(child, BASE, 3);
+    checkPageTables(pgdat);
+    mmput(mm);
+    mmput(child);
+    checkPageTables(pgdat);
   });
 
   for (const newLen of [8, 6, 4]) {
