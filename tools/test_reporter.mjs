@@ -60,6 +60,8 @@ export default async function* report(source) {
   const path = [];
   for await (const { type, data } of source) {
     if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
+    // What a test says of itself; the runner's own sums have no file.
+    if (type === 'test:diagnostic' && data.file !== undefined) yield `${data.message}\n`;
     if (type === 'test:start') {
       path.length = data.nesting;
       path.push(data.name);
