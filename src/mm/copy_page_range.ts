@@ -28,7 +28,8 @@ import { copyPteRange } from './copy_pte.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { MMF_COW_PTE } from './mm_struct.ts';
 import { NO_PFN, PG_TABLE_NOSHARE } from './page.ts';
-import { leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf } from './pgtable.ts';
+import { walkLeafTables } from './pagewalk.ts';
+import { leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf, skipMissing } from './pgtable.ts';
 import { VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
 
 /** Sets or clears PG_TABLE_NOSHARE on the leaf tables that an unshareable VMA reaches. */
@@ -37,14 +38,12 @@ export function markUnshareableTables(mm: MmStruct, mark: boolean): void {
   const { pgdat } = mm;
   for (const vma of mm.vmas) {
     if ((vma.flags & VM_UNSHAREABLE) === 0) continue;
-    for (let addr = vma.start; addr < vma.end; addr = blockEnd(addr, vma.end, PMD_SIZE)) {
-      const pmdp = pmdPtrOf(mm, addr);
-      const pmd = pmdp === NO_PTEP ? 0 : pgdat.ram.u32[pmdp]!;
-      if (pmd === 0) continue;
-      const table = ptePfn(pmd as Pte);
+    walkLeafTables(mm, vma.start, vma.end, (pmdp) => {
+      const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
       if (mark) pgdat.page.flags[table]! |= PG_TABLE_NOSHARE;
       else pgdat.page.flags[table]! &= ~PG_TABLE_NOSHARE;
-    }
+      return 0;
+    });
   }
 }
 
@@ -122,18 +121,20 @@ export function copyPageRange(dst: MmStruct, src: MmStruct, vma: Vma): number {
   if (!share && !vmaNeedsCopy(vma)) return 0;
   const shareAll = share && src.unshareableVmas === 0;
   for (let addr = vma.start; addr < vma.end; ) {
-    const next = blockEnd(addr, vma.end, PUD_SIZE);
     const srcPmdp = pmdPtrOf(src, addr);
-    if (srcPmdp !== NO_PTEP) {
-      const dstPmdp = pmdAlloc(dst, addr);
-      if (dstPmdp === NO_PTEP) return -ENOMEM;
-      if (shareAll) {
-        const entries = Math.ceil((next - pmdAlignDown(addr)) / PMD_SIZE);
-        sharePmdRange(src.pgdat, srcPmdp, dstPmdp, entries);
-      } else {
-        const err = copyPmdRange(dst, src, vma, addr, next);
-        if (err !== 0) return err;
-      }
+    if (srcPmdp === NO_PTEP) {
+      addr = skipMissing(src, addr, vma.end);
+      continue;
+    }
+    const next = blockEnd(addr, vma.end, PUD_SIZE);
+    const dstPmdp = pmdAlloc(dst, addr);
+    if (dstPmdp === NO_PTEP) return -ENOMEM;
+    if (shareAll) {
+      const entries = Math.ceil((next - pmdAlignDown(addr)) / PMD_SIZE);
+      sharePmdRange(src.pgdat, srcPmdp, dstPmdp, entries);
+    } else {
+      const err = copyPmdRange(dst, src, vma, addr, next);
+      if (err !== 0) return err;
     }
     addr = next;
   }

@@ -3,21 +3,18 @@
 import {
   blockEnd,
   entryPtr,
-  PGD_SIZE,
-  pgdIndex,
   PMD_SIZE,
   pmdAlignDown,
   pteIndex,
   ptePfn,
   PTE_WORDS,
   PTRS_PER_TABLE,
-  PUD_SIZE,
   type Pte,
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
-import { NO_PTEP, pmdPtrOf } from './pgtable.ts';
+import { NO_PTEP, pmdPtrOf, skipMissing } from './pgtable.ts';
 
 /**
  * Called for the part [addr, next) of one leaf table; `pmdp` is the entry that names it.
@@ -31,8 +28,7 @@ export function walkLeafTables(mm: MmStruct, start: Vaddr, end: Vaddr, visit: Pm
   for (let addr = start; addr < end; ) {
     const pmdp = pmdPtrOf(mm, addr);
     if (pmdp === NO_PTEP) {
-      const pgd = u32[entryPtr(mm.pgd, pgdIndex(addr))];
-      addr = blockEnd(addr, end, pgd === 0 ? PGD_SIZE : PUD_SIZE);
+      addr = skipMissing(mm, addr, end);
       continue;
     }
     const next = blockEnd(addr, end, PMD_SIZE);

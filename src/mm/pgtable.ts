@@ -10,12 +10,14 @@
  */
 
 import {
+  blockEnd,
   entryPtr,
   LEVEL_PGD,
   LEVEL_PMD,
   LEVEL_PTE,
   LEVEL_PUD,
   mkTable,
+  PGD_SIZE,
   pgdIndex,
   PMD_SIZE,
   pmdIndex,
@@ -23,6 +25,7 @@ import {
   ptePfn,
   PTE_WORDS,
   PTRS_PER_TABLE,
+  PUD_SIZE,
   pudIndex,
   type Pfn,
   type Pte,
@@ -87,6 +90,12 @@ export function pmdPtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
   const pud = u32[entryPtr(ptePfn(pgd), pudIndex(addr))] as Pte;
   if (pud === 0) return NO_PTEP;
   return entryPtr(ptePfn(pud), pmdIndex(addr));
+}
+
+/** First address after `addr`, which has no PMD table, that may have one; `end` at most. */
+export function skipMissing(mm: MmStruct, addr: Vaddr, end: Vaddr): Vaddr {
+  const pgd = mm.pgdat.ram.u32[pgdPtr(mm, addr)];
+  return blockEnd(addr, end, pgd === 0 ? PGD_SIZE : PUD_SIZE);
 }
 
 /** Place of the leaf entry of `addr`, in a table that may be shared; NO_PTEP when there is no leaf table. */
