@@ -230,6 +230,8 @@ export function vfsRename(
   if ((flags & RENAME_EXCHANGE) !== 0) {
     return target === null ? -ENOENT : doExchange(from, to, source, target, ctx.cred);
   }
+  const toSlash = target === null ? 0 : trailingSlashError(to.nd, target.inode);
+  if (toSlash !== 0) return toSlash;
   // Two names of one file: nothing happens.
   if (target !== null && target.inode === source.inode) return 0;
   return doRename(from, to, source, target, ctx.cred);

@@ -11,6 +11,7 @@ import type { MmStruct } from '../mm/mm_types.ts';
 import { copyToUser } from '../mm/uaccess.ts';
 import { updateHiwaterRss } from '../mm/rss.ts';
 import {
+  RLIMIT_CPU,
   RLIMIT_CORE,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
@@ -24,9 +25,11 @@ import {
   RLIM_NLIMITS,
   RUSAGE_BYTES,
 } from '../uapi/resource.ts';
+import { SIGKILL, SIGXCPU, SI_KERNEL } from '../uapi/signal.ts';
 import type { WaitResult } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { accountRuntime } from './sched.ts';
+import { sendToGroup, sigInfo } from './signal.ts';
 import { Rlimits, type SignalStruct, type Task } from './task.ts';
 import { NSEC_PER_SEC, NSEC_PER_USEC } from './time.ts';
 
@@ -85,6 +88,24 @@ export function processRuntime(kernel: Kernel, signal: SignalStruct): number {
   let sum = signal.sumRuntime;
   for (const thread of signal.threads) sum += thread.runtime;
   return sum;
+}
+
+/**
+ * RLIMIT_CPU: SIGXCPU each second past the soft limit, SIGKILL at the hard one.
+ * @linux kernel/time/posix-cpu-timers.c:check_process_timers
+ */
+export function checkCpuLimit(kernel: Kernel, signal: SignalStruct): void {
+  const soft = signal.limits.soft[RLIMIT_CPU]!;
+  if (soft === RLIM_INFINITY) return;
+  const seconds = processRuntime(kernel, signal) / NSEC_PER_SEC;
+  if (seconds < soft) return;
+  const hard = signal.limits.hard[RLIMIT_CPU]!;
+  if (seconds >= hard) {
+    sendToGroup(signal, sigInfo(SIGKILL, SI_KERNEL));
+    return;
+  }
+  setRlimit(signal, RLIMIT_CPU, soft + 1, hard);
+  sendToGroup(signal, sigInfo(SIGXCPU, SI_KERNEL));
 }
 
 /** Time one thread has spent on the hart, ns. */

@@ -5,6 +5,7 @@
  */
 
 import { TIME_SLICE, accountRuntime, switchTo } from '../kernel/sched.ts';
+import { checkCpuLimit } from '../kernel/sys.ts';
 import { TASK_RUNNING } from '../kernel/task.ts';
 import { NSEC_PER_MSEC } from '../kernel/time.ts';
 import { runSlice, type TrapContext } from './trap.ts';
@@ -90,6 +91,7 @@ export class MachineLoop {
       runSlice(this.context, task, sliceUntil(timers.nearest - now));
       if (task.state === TASK_RUNNING) {
         task.nivcsw++;
+        checkCpuLimit(kernel, task.signal);
         runQueue.enqueue(task);
       } else task.nvcsw++;
     }
