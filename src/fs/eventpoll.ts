@@ -66,6 +66,8 @@ class EpItem implements Waiter, PollTable {
 
 export class EventPoll {
   readonly items: EpItem[] = [];
+  /** Items of other instances that watch this one. */
+  readonly watchers = new Set<EpItem>();
   /** Items that may be ready, oldest first. */
   readonly ready = new Set<EpItem>();
   /** Tasks in epoll_wait(), and whoever polls this instance. */
@@ -98,17 +100,43 @@ function epRemove(ep: EventPoll, item: EpItem): void {
   item.queues.length = 0;
   item.file.onRelease?.delete(item.onRelease);
   ep.ready.delete(item);
+  epOf(item.file)?.watchers.delete(item);
   const at = ep.items.indexOf(item);
   if (at >= 0) ep.items.splice(at, 1);
 }
 
-/** Whether `from` watches `target`, directly or through others; or the chain is too long. */
-function reaches(from: EventPoll, target: EventPoll, depth: number): boolean {
-  if (from === target || depth > MAX_NESTS) return true;
-  return from.items.some((item) => {
-    const inner = epOf(item.file);
-    return inner !== undefined && reaches(inner, target, depth + 1);
-  });
+/**
+ * Instances in the longest chain below `ep`, which may not lead to `target`.
+ * @param known results so far: instances may be watched by several.
+ * @returns Infinity when it does.
+ */
+function depthBelow(ep: EventPoll, target: EventPoll, known: Map<EventPoll, number>): number {
+  if (ep === target) return Number.POSITIVE_INFINITY;
+  let depth = known.get(ep);
+  if (depth !== undefined) return depth;
+  depth = 0;
+  for (const { file } of ep.items) {
+    const inner = epOf(file);
+    if (inner !== undefined) depth = Math.max(depth, 1 + depthBelow(inner, target, known));
+  }
+  known.set(ep, depth);
+  return depth;
+}
+
+/** Instances in the longest chain that watches `ep`. @linux fs/eventpoll.c:ep_get_upwards_depth_proc */
+function depthAbove(ep: EventPoll, known: Map<EventPoll, number>): number {
+  let depth = known.get(ep);
+  if (depth !== undefined) return depth;
+  depth = 0;
+  for (const item of ep.watchers) depth = Math.max(depth, 1 + depthAbove(item.ep, known));
+  known.set(ep, depth);
+  return depth;
+}
+
+/** Whether `ep` may watch `inner`: no loop, no chain so long that wake-ups exhaust the stack. @linux fs/eventpoll.c:ep_loop_check */
+function mayNest(ep: EventPoll, inner: EventPoll): boolean {
+  const below = depthBelow(inner, ep, new Map());
+  return below + 1 + depthAbove(ep, new Map()) <= MAX_NESTS;
 }
 
 function findItem(ep: EventPoll, file: File, fd: number): EpItem | undefined {
@@ -122,9 +150,10 @@ export function epInsert(epFile: File, file: File, fd: number, event: EpollEvent
   if (file.fOps.poll === undefined) return -EPERM;
   if (findItem(ep, file, fd) !== undefined) return -EEXIST;
   const inner = epOf(file);
-  if (inner !== undefined && reaches(inner, ep, 0)) return -ELOOP;
+  if (inner !== undefined && !mayNest(ep, inner)) return -ELOOP;
   const item = new EpItem(ep, file, fd, event);
   ep.items.push(item);
+  inner?.watchers.add(item);
   file.onRelease ??= new Set();
   file.onRelease.add(item.onRelease);
   markIfReady(item, item);

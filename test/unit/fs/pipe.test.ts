@@ -307,6 +307,37 @@ describe('epoll', () => {
     assert.deepEqual(poll(), [POLLIN]);
   });
 
+  it('limits how many may watch each other in a row, from whichever end they are joined', () => {
+    const { tree } = setup();
+    const join = (fromTop: boolean): number[] => {
+      const row = Array.from({ length: 6 }, () => createEpoll(tree.vfs));
+      const links = [0, 1, 2, 3, 4].map((i) => (fromTop ? i : 4 - i));
+      return links.map((i) => epInsert(row[i]!, row[i + 1]!, 7, event(POLLIN)));
+    };
+    assert.deepEqual(join(true), [0, 0, 0, 0, -ELOOP]);
+    assert.deepEqual(join(false), [0, 0, 0, 0, -ELOOP]);
+  });
+
+  it('forgets a row that was taken apart', () => {
+    const { tree } = setup();
+    const [a, b, c, d, e, f] = Array.from({ length: 6 }, () => createEpoll(tree.vfs));
+    for (const [outer, inner] of [
+      [a, b],
+      [b, c],
+      [c, d],
+      [d, e],
+    ] as const) {
+      assert.equal(epInsert(outer!, inner!, 7, event(POLLIN)), 0);
+    }
+    assert.equal(epInsert(e!, f!, 7, event(POLLIN)), -ELOOP);
+    a!.putFile();
+    assert.equal(epInsert(e!, f!, 7, event(POLLIN)), 0);
+    const top = createEpoll(tree.vfs);
+    assert.equal(epInsert(top, b!, 7, event(POLLIN)), -ELOOP);
+    assert.equal(epDelete(c!, d!, 7), 0);
+    assert.equal(epInsert(top, b!, 7, event(POLLIN)), 0);
+  });
+
   it('forgets a file that is closed', () => {
     const { ep, poll, reader, writer } = setup();
     epInsert(ep, writer, 4, event(POLLOUT));
