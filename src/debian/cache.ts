@@ -1,6 +1,6 @@
 /**
- * The download cache: files named after the SHA-256 of their content, so a file that is there is
- * the right one. A file appears by rename, whole or not at all; a transfer that was cut is kept
+ * The download cache: files named after the SHA-256 of their content, which is checked whenever one
+ * is used: disks and people damage files. A file appears by rename, whole or not at all; a transfer that was cut is kept
  * beside it and continued by the next pull.
  */
 
@@ -41,10 +41,11 @@ export function cachePath(cacheDir: string, sha256: string): string {
   return join(cacheDir, 'sha256', sha256.slice(0, 2), sha256.slice(2));
 }
 
-/** Whether the cache holds the file. Its size is compared, because a full disk can cut a file. */
+/** Whether the cache holds the file, whole and unchanged. */
 export async function isCached(cacheDir: string, file: ExpectedFile): Promise<boolean> {
+  const path = cachePath(cacheDir, file.sha256);
   try {
-    return (await stat(cachePath(cacheDir, file.sha256))).size === file.size;
+    return (await stat(path)).size === file.size && (await hashFile(path)) === file.sha256;
   } catch {
     return false;
   }
@@ -69,17 +70,24 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   }
 }
 
-/** @returns the text of a cached derived file, or null. */
+function hashText(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** @returns the text of a cached derived file, or null when it is not there or damaged. */
 export function readDerived(cacheDir: string, name: string): string | null {
   try {
-    return readFileSync(join(cacheDir, 'derived', name), 'utf8');
+    const stored = readFileSync(join(cacheDir, 'derived', name), 'utf8');
+    const text = stored.slice(stored.indexOf('\n') + 1);
+    return stored.startsWith(`${hashText(text)}\n`) ? text : null;
   } catch {
     return null;
   }
 }
 
+/** Stores the text below a line with its SHA-256. */
 export function writeDerived(cacheDir: string, name: string, text: string): Promise<void> {
-  return writeFileAtomic(join(cacheDir, 'derived', name), text);
+  return writeFileAtomic(join(cacheDir, 'derived', name), `${hashText(text)}\n${text}`);
 }
 
 function isAlive(pid: number): boolean {

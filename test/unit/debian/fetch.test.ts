@@ -4,7 +4,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { cachePath, defaultCacheDir, download } from '../../../src/debian/cache.ts';
+import {
+  cachePath,
+  defaultCacheDir,
+  download,
+  readDerived,
+  writeDerived,
+} from '../../../src/debian/cache.ts';
 import { closeHttpClient, createHttpClient, proxyFor } from '../../../src/debian/http.ts';
 import type { HttpClient } from '../../../src/debian/http.ts';
 import {
@@ -70,6 +76,21 @@ function leavePart(served: Served, bytes: Uint8Array, owner = ''): string {
   return part;
 }
 
+describe('readDerived()', () => {
+  it('gives back what was written, and nothing that is cut or damaged', async () => {
+    const cache = join(dir.path, 'derived');
+    await writeDerived(cache, 'index', 'one\ntwo\n');
+    assert.equal(readDerived(cache, 'index'), 'one\ntwo\n');
+    assert.equal(readDerived(cache, 'none'), null);
+    const file = join(cache, 'derived', 'index');
+    const stored = readFileSync(file, 'utf8');
+    for (const damaged of ['', 'garbage\n', stored.slice(0, -1), stored.replace('two', 'six')]) {
+      writeFileSync(file, damaged);
+      assert.equal(readDerived(cache, 'index'), null);
+    }
+  });
+});
+
 describe('download()', () => {
   it('puts the file into the cache and does not ask again', async () => {
     const served = serve(300_000);
@@ -78,6 +99,16 @@ describe('download()', () => {
     assert.equal(advanced, 300_000);
     await fetchServed(served);
     assert.equal(mirror.log.length, 1);
+  });
+
+  it('fetches again what the cache has cut or damaged', async () => {
+    const served = serve(1000);
+    const { path } = await fetchServed(served);
+    for (const damaged of [served.data.subarray(0, 10), Buffer.alloc(1000, 'x')]) {
+      writeFileSync(path!, damaged);
+      await fetchServed(served);
+      assert.deepEqual(readFileSync(path!), served.data);
+    }
   });
 
   it('says null for a file the server does not have, and leaves nothing', async () => {
