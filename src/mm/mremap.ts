@@ -106,7 +106,8 @@ function leaveOldRange(r: Remap): void {
   const end = addr + oldLen;
   const vma = mm.vmas.find(addr);
   if (vma === undefined) return;
-  const old = vmaModify(vma, addr, end, vma.flags & ~(VM_LOCKED | VM_LOCKONFAULT), vma.anonName);
+  const locked = vma.flags & (VM_LOCKED | VM_LOCKONFAULT);
+  const old = locked === 0 ? vma : vmaModify(vma, addr, end, vma.flags & ~locked, vma.anonName);
   // Nothing of it is anywhere any more: a fresh start merges best.
   if (old !== null && old.start === addr && old.end === end) unlinkAnonVmas(old);
 }
