@@ -59,15 +59,16 @@ import type { Kernel } from './kernel.ts';
 import type { Cred } from './task.ts';
 import { STACK_TOP } from './vdso.ts';
 
-const POINTER = 8;
+/** Bytes of a pointer. */
+export const POINTER = 8;
 const RANDOM_BYTES = 16;
 const STACK_ALIGN = 16;
 /** Longest single string, its NUL included. @linux MAX_ARG_STRLEN */
-const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
+export const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
 /** Bytes that strings and pointers may always take. @linux ARG_MAX */
 const ARG_MAX = 131_072;
-/** Three quarters of the default stack. @linux bprm_stack_limits */
-const STRINGS_MAX = 6 * 1024 * 1024;
+/** Most that strings and pointers can take: three quarters of the default stack, in bytes. @linux bprm_stack_limits */
+export const ARG_STRINGS_MAX = 6 * 1024 * 1024;
 /** Room below the first stack pointer mapped at once. @linux setup_arg_pages stack_expand */
 const STACK_EXPAND = 128 * 1024;
 
@@ -88,7 +89,7 @@ export function checkStrings(what: StackContents, stackLimit: number): number {
     }
   }
   const pointers = (what.argv.length + what.envp.length) * POINTER;
-  const limit = Math.max(Math.min(STRINGS_MAX, stackLimit / 4), ARG_MAX);
+  const limit = Math.max(Math.min(ARG_STRINGS_MAX, stackLimit / 4), ARG_MAX);
   return bytes + pointers > limit ? -E2BIG : bytes;
 }
 

@@ -19,6 +19,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { LOOKUP_EMPTY, pathLookup } from '../fs/namei.ts';
 import { atPath, openExec } from '../fs/open.ts';
 import { fromHalves } from '../lib/bits.ts';
+import type { MmStruct } from '../mm/mm_types.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
 import { E2BIG, EACCES, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from '../uapi/fcntl.ts';
@@ -39,6 +40,7 @@ import {
 } from '../uapi/wait.ts';
 import { SIGCHLD, SIGINFO_BYTES } from '../uapi/signal.ts';
 import { doExecve } from '../kernel/exec.ts';
+import { ARG_STRINGS_MAX, MAX_ARG_STRLEN, POINTER } from '../kernel/exec_stack.ts';
 import { WaitResult, doWait, sysExit, sysExitGroup } from '../kernel/exit.ts';
 import { kernelClone, type KernelCloneArgs } from '../kernel/fork.ts';
 import { HOST_PID, type Kernel } from '../kernel/kernel.ts';
@@ -49,9 +51,6 @@ import { putRusage } from '../kernel/sys.ts';
 import type { SyscallArgs } from './args.ts';
 
 const PATH_MAX = 4096;
-const MAX_ARG_STRLEN = 32 * PAGE_SIZE;
-/** Pointers in one argv or envp: strings of one byte could not be more before E2BIG. */
-const MAX_ARG_STRINGS = 0x40_0000;
 
 export function sysCloneCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const flags = args.int(0);
@@ -103,26 +102,32 @@ export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number
   });
 }
 
-/** Reads a NULL-terminated array of strings. @returns the byte strings, -EFAULT or -E2BIG. */
-function copyStrings(task: Task, addr: number): string[] | number {
-  const mm = task.mm!;
+/**
+ * Reads a NULL-terminated array of strings, and no more than a stack can take of it: the
+ * pointers may all name one long string.
+ * @returns the byte strings, -EFAULT or -E2BIG.
+ * @linux fs/exec.c:copy_strings
+ */
+export function copyStrings(mm: MmStruct, addr: number): string[] | number {
   const strings: string[] = [];
   if (addr === 0) return strings;
-  for (let i = 0; i < MAX_ARG_STRINGS; i++) {
-    const pointer = getUser64(mm, addr + 8 * i);
+  let room = ARG_STRINGS_MAX;
+  for (let at = addr; ; at += POINTER) {
+    const pointer = getUser64(mm, at);
     if (pointer < 0) return -EFAULT;
     if (pointer === 0) return strings;
     const text = strncpyFromUser(mm, pointer, MAX_ARG_STRLEN);
     if (typeof text === 'number') return text === -ENAMETOOLONG ? -E2BIG : text;
+    room -= text.length + 1 + POINTER;
+    if (room < 0) return -E2BIG;
     strings.push(text);
   }
-  return -E2BIG;
 }
 
 function execve(kernel: Kernel, task: Task, path: string, argv: number, envp: number): number {
-  const args = copyStrings(task, argv);
+  const args = copyStrings(task.mm!, argv);
   if (typeof args === 'number') return args;
-  const env = copyStrings(task, envp);
+  const env = copyStrings(task.mm!, envp);
   if (typeof env === 'number') return env;
   const file = openExec(task.fs, task, path);
   if (typeof file === 'number') return file;

@@ -1,6 +1,7 @@
 /** /proc/PID/mem, cmdline and environ: the memory of a task itself. @linux fs/proc/base.c:mem_rw */
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
+import { ARG_STRINGS_MAX } from '../../kernel/exec_stack.ts';
 import { highHalf, lowHalf } from '../../lib/bits.ts';
 import { copyFromIter, copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct } from '../../mm/mm_types.ts';
@@ -12,13 +13,11 @@ import { getProcTask, openMm } from './pid.ts';
 
 /** Bytes copied at a time. */
 const CHUNK = 64 * 1024;
-/** Longest cmdline or environ shown. Linux has no bound but the stack's; ours is ARG_MAX's. */
-const STRINGS_MAX = 6 * 1024 * 1024;
 
-/** Bytes of [start, end) that can be read, as a byte string. */
+/** Bytes of [start, end) that can be read, as a byte string; no more than exec puts there. */
 function readRange(mm: MmStruct, start: number, end: number): string {
   if (end <= start) return '';
-  const bytes = Buffer.alloc(Math.min(end - start, STRINGS_MAX));
+  const bytes = Buffer.alloc(Math.min(end - start, ARG_STRINGS_MAX));
   return bytes.toString('latin1', 0, rawCopyFromUser(mm, bytes, 0, start, bytes.length));
 }
 
