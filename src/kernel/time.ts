@@ -12,7 +12,7 @@ export const NSEC_PER_USEC = 1000;
 /** The host's monotonic clock as the machine sees it. */
 export class Clock {
   private readonly startMs: number;
-  /** Wall clock at boot. Changed by clock_settime. */
+  /** Wall clock at boot; 0 <= bootNsec < 10^9. */
   bootSec: number;
   bootNsec: number;
 
@@ -26,6 +26,15 @@ export class Clock {
   /** Nanoseconds since boot. */
   now(): number {
     return Math.round((performance.now() - this.startMs) * NSEC_PER_MSEC);
+  }
+
+  /** Makes the wall clock show this time now. @linux kernel/time/timekeeping.c:do_settimeofday64 */
+  setRealtime(sec: number, nsec: number): void {
+    const now = this.now();
+    const boot = nsec - (now % NSEC_PER_SEC);
+    const borrow = boot < 0 ? 1 : 0;
+    this.bootSec = sec - Math.floor(now / NSEC_PER_SEC) - borrow;
+    this.bootNsec = boot + borrow * NSEC_PER_SEC;
   }
 
   /** Nanoseconds since boot that correspond to a wall-clock time. */

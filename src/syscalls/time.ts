@@ -7,6 +7,7 @@ import {
   EFAULT,
   EINVAL,
   EOPNOTSUPP,
+  EPERM,
   ERESTARTNOHAND,
   ERESTART_RESTARTBLOCK,
 } from '../uapi/errno.ts';
@@ -50,6 +51,9 @@ import type { SyscallArgs } from './args.ts';
 
 /** Seconds above this are "for ever": 2^53 ns. */
 const SEC_MAX = 9_000_000;
+
+/** Latest second the wall clock can be set to: it then runs for 30 years more. @linux include/linux/time64.h */
+const TIME_SETTOD_SEC_MAX = 8_277_292_036;
 
 /** Duration or point in time in ns, Infinity when it is too far to matter. @returns it, -EFAULT or -EINVAL. */
 export function readTimespec(task: Task, addr: number): number {
@@ -195,10 +199,9 @@ export function sysClockSettime(kernel: Kernel, task: Task, args: SyscallArgs): 
   if (args.int(0) !== CLOCK_REALTIME) return -EINVAL;
   const wall = readWallTime(task, args.ulong(1));
   if (typeof wall === 'number') return wall;
-  const now = kernel.clock.now();
-  const sec = Math.floor(now / NSEC_PER_SEC);
-  kernel.clock.bootSec = wall.sec - sec;
-  kernel.clock.bootNsec = wall.nsec - (now - sec * NSEC_PER_SEC);
+  if (wall.sec > TIME_SETTOD_SEC_MAX) return -EINVAL;
+  if (task.cred.euid !== 0) return -EPERM;
+  kernel.clock.setRealtime(wall.sec, wall.nsec);
   return 0;
 }
 

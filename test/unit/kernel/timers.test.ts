@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Timer, TimerQueue } from '../../../src/kernel/time.ts';
+import { Clock, NSEC_PER_SEC, Timer, TimerQueue } from '../../../src/kernel/time.ts';
 
 describe('TimerQueue', () => {
   it('fires timers in the order of their times, whatever was cancelled before', () => {
@@ -59,5 +59,22 @@ describe('TimerQueue', () => {
     queue.start(timer, 10);
     queue.run(100);
     assert.equal(fired, 3);
+  });
+});
+
+describe('Clock', () => {
+  it('shows the time it was set to, at whatever part of a second that happens', (t) => {
+    const clock = new Clock();
+    let now = 0;
+    t.mock.method(clock, 'now', () => now);
+    for (const at of [0, 5.7 * NSEC_PER_SEC, 6 * NSEC_PER_SEC - 1]) {
+      for (const nsec of [0, 300_000_000, NSEC_PER_SEC - 1]) {
+        now = at;
+        clock.setRealtime(1000, nsec);
+        assert.ok(clock.bootNsec >= 0 && clock.bootNsec < NSEC_PER_SEC);
+        assert.equal(clock.realtimeToMonotonic(1000, nsec), now);
+        assert.equal(clock.realtimeToMonotonic(1001, nsec), now + NSEC_PER_SEC);
+      }
+    }
   });
 });
