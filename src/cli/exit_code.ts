@@ -25,3 +25,11 @@ export function oneLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/\s*\n\s*/g, '; ');
 }
+
+/** A failed call to the host as the error of a command: `Cannot open "/x": permission denied`. */
+export function hostErrorLine(error: unknown): string {
+  const line = oneLine(error);
+  const [, cause, call, path] = /^[A-Z0-9]+: (.*?), (\w+)(?: '(.*)')?$/.exec(line) ?? [];
+  if (cause === undefined) return line;
+  return `Cannot ${call}${path === undefined ? '' : ` "${path}"`}: ${cause}`;
+}

@@ -3,7 +3,7 @@
 
 import { CommanderError } from 'commander';
 import { DebianError } from '../debian/error.ts';
-import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
+import { CliError, EXIT_COWSHED, EXIT_SIGNAL, hostErrorLine, oneLine } from './exit_code.ts';
 import { createProgram } from './program.ts';
 import { markOptionalValues } from './run.ts';
 
@@ -18,7 +18,7 @@ function report(error: unknown): number {
     if (error.code !== 'commander.help') process.stderr.write(`cowshed: ${message}\n`);
     return EXIT_COWSHED;
   }
-  process.stderr.write(`cowshed: ${oneLine(error)}\n`);
+  process.stderr.write(`cowshed: ${hostErrorLine(error)}\n`);
   if (process.env['COWSHED_DEBUG'] !== undefined && error instanceof Error)
     process.stderr.write(`${error.stack ?? ''}\n`);
   if (error instanceof CliError) return error.exitCode;

@@ -8,7 +8,13 @@ import type { Machine } from '../machine/machine.ts';
 import type { Process } from '../machine/process.ts';
 import { ENOENT, ENOTDIR } from '../uapi/errno.ts';
 import { AT_FDCWD } from '../uapi/fcntl.ts';
-import { CliError, EXIT_CANNOT_EXECUTE, EXIT_NOT_FOUND, oneLine } from './exit_code.ts';
+import {
+  CliError,
+  EXIT_CANNOT_EXECUTE,
+  EXIT_NOT_FOUND,
+  hostErrorLine,
+  oneLine,
+} from './exit_code.ts';
 
 /** Guest directory for programs that are loaded from the host. */
 const HOST_PROGRAMS = '/host';
@@ -46,7 +52,7 @@ function guestHas(machine: Machine, path: string, flags = 0): boolean {
 
 /** The error of a host call in words, with the exit code that shells give. */
 function hostFailure(program: string, error: unknown): CliError {
-  const cause = oneLine(error).replace(/^[A-Z0-9]+: (.*?), [a-z]+( '.*')?$/, '$1');
+  const cause = hostErrorLine(error).replace(/^Cannot \w+ ".*": /, '');
   const code = NOT_FOUND_CODES.has(errorCode(error)) ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
   return new CliError(`Cannot run "${program}": ${cause}`, code, error);
 }

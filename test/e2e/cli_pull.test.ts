@@ -69,6 +69,15 @@ describe('cowshed pull', () => {
     });
   });
 
+  it('says what it cannot do to the host, and where', async () => {
+    const run = await pull('blocked', ['shell'], { env: { COWSHED_CACHE: '/dev/null/cache' } });
+    assert.deepEqual([run.code, run.stdout], [125, '']);
+    assert.match(
+      run.stderr,
+      /^cowshed: Cannot mkdir "\/dev\/null\/cache[^"]*": not a directory\n$/,
+    );
+  });
+
   it('stops at Ctrl-C with 130, leaves no half root, and goes on the next time', async () => {
     const pool = [...mirror.files.keys()].find((path) => path.endsWith('shell_1.0_riscv64.deb'))!;
     const data = mirror.files.get(pool)!;
