@@ -454,7 +454,6 @@ static void jobs(void) {
     say("%d %d", si.si_code, si.si_status);
     while (waitpid(c, &st, 0) < 0 && errno == EINTR) {}
     say_status(st);
-    SIGCHLD_INFO();
     c = fork();
     if (c == 0) _exit(300);
     while (waitid(P_PID, c, &si, WEXITED) < 0) {}
