@@ -10,7 +10,7 @@ import { fromHalvesSigned } from '../lib/bits.ts';
 import { findVma } from '../mm/mmap.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { getUser32, getUser64, userWordOffset } from '../mm/uaccess.ts';
-import { VM_SHARED } from '../mm/vma.ts';
+import { VM_MAYSHARE } from '../mm/vma.ts';
 import {
   EAGAIN,
   EINVAL,
@@ -43,17 +43,17 @@ import type { Kernel } from './kernel.ts';
 import { sleepUntil } from './sched.ts';
 import type { Task } from './task.ts';
 
-/** The object a futex word belongs to, for FutexTable. */
-function futexSpace(mm: MmStruct, addr: number): object {
+/** The object a futex word belongs to, for FutexTable; the same through a mapping that may only be read. */
+export function futexSpace(mm: MmStruct, addr: number): object {
   const vma = findVma(mm, addr);
-  if (vma === undefined || vma.start > addr || (vma.flags & VM_SHARED) === 0) return mm;
+  if (vma === undefined || vma.start > addr || (vma.flags & VM_MAYSHARE) === 0) return mm;
   return vma.file === null ? mm : vma.file.mapping;
 }
 
 /** The word's offset in its space. */
 function futexOffset(mm: MmStruct, addr: number): number {
   const vma = findVma(mm, addr);
-  if (vma === undefined || vma.start > addr || (vma.flags & VM_SHARED) === 0) return addr;
+  if (vma === undefined || vma.start > addr || (vma.flags & VM_MAYSHARE) === 0) return addr;
   return vma.file === null ? addr : addr - vma.start + vma.pgoff * PAGE_SIZE;
 }
 
