@@ -7,6 +7,7 @@ import { killProcessGroup } from '../kernel/signal.ts';
 import type { Machine, SpawnOptions } from '../machine/machine.ts';
 import type { Process } from '../machine/process.ts';
 import { signalNumber } from '../uapi/signal.ts';
+import { CliError, hostErrorLine } from './exit_code.ts';
 import type { RunFlags } from './run_flags.ts';
 
 /** Signals that are passed on to the program. */
@@ -19,7 +20,7 @@ export interface StdioPlan {
   readonly spawnOptions: Pick<SpawnOptions, 'stdin' | 'stdout' | 'stderr' | 'tty'>;
   /** Starts the flow of bytes. @returns what puts the host's streams back. */
   connect(guest: Process): () => void;
-  /** Waits until all output has been written. */
+  /** Waits until all output has been written. @throws CliError when the host did not take it. */
   drain(guest: Process): Promise<void>;
 }
 
@@ -69,6 +70,7 @@ export function wireStdio(flags: RunFlags): StdioPlan {
   const pass = flags.interactive === true || !input.isTTY;
   const tty = flags.tty === true;
   const raw = tty && pass && input.isTTY;
+  let failure: CliError | null = null;
   return {
     spawnOptions: { stdin: pass ? 'pipe' : 'null', stdout: 'pipe', stderr: 'pipe', tty },
     connect(guest) {
@@ -84,7 +86,10 @@ export function wireStdio(flags: RunFlags): StdioPlan {
       for (const [from, to] of outputs) {
         from.pipe(to, { end: false });
         // A closed pipe (cowshed run ... | head) is closed for the program too.
-        to.on('error', () => from.destroy());
+        to.on('error', (error: NodeJS.ErrnoException) => {
+          if (error.code !== 'EPIPE') failure ??= new CliError(hostErrorLine(error));
+          from.destroy();
+        });
       }
       return () => {
         stopResizing();
@@ -95,6 +100,7 @@ export function wireStdio(flags: RunFlags): StdioPlan {
     },
     async drain(guest) {
       await Promise.all([drained(guest.stdout), drained(guest.stderr)]);
+      if (failure !== null) throw failure;
     },
   };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { guestProgramPath } from '../../src/bench/guest_files.ts';
@@ -127,6 +128,16 @@ describe('cowshed run', () => {
       assert.deepEqual([done.code, done.stdout], [code, '']);
     });
   }
+
+  it('says so when its output cannot be written', {
+    skip: existsSync('/dev/full') ? false : 'this host has no /dev/full',
+  }, () => {
+    const full = openSync('/dev/full', 'w');
+    const command = ['dist/cli.js', 'run', '-m', '64m', guestProgramPath('hello')];
+    const done = spawnSync(process.execPath, command, { stdio: ['ignore', full, 'pipe'] });
+    assert.equal(String(done.stderr), 'cowshed: Cannot write: no space left on device\n');
+    assert.equal(done.status, 125);
+  });
 
   it('logs system calls to standard error or to a file', async () => {
     const done = await run(['--strace', guestProgramPath('hello')]);
