@@ -90,8 +90,12 @@ export function sysCopyFileRange(_kernel: Kernel, task: Task, args: SyscallArgs)
   const range = { inPos: offsetArg(task, inAddr), outPos: offsetArg(task, outAddr) };
   if (range.inPos < AT_POS) return range.inPos;
   if (range.outPos < AT_POS) return range.outPos;
-  const count = Math.min(args.ulong(4), MAX_RW_COUNT);
-  if (from.inode === to.inode && overlap(from, to, range, count)) return -EINVAL;
+  const inPos = range.inPos === AT_POS ? from.pos : range.inPos;
+  const outPos = range.outPos === AT_POS ? to.pos : range.outPos;
+  // Up to the end as it is now: a copy to the end of the same file would move it on and on.
+  const left = Math.max(0, from.inode.size - inPos);
+  const count = Math.min(args.ulong(4), MAX_RW_COUNT, left);
+  if (from.inode === to.inode && overlap(inPos, outPos, count)) return -EINVAL;
   const done = copyRange(from, to, range, count);
   if (done <= 0) return done;
   const mm = task.mm!;
@@ -100,8 +104,7 @@ export function sysCopyFileRange(_kernel: Kernel, task: Task, args: SyscallArgs)
   return done;
 }
 
-function overlap(from: File, to: File, range: CopyRange, count: number): boolean {
-  const a = range.inPos === AT_POS ? from.pos : range.inPos;
-  const b = range.outPos === AT_POS ? to.pos : range.outPos;
-  return a < b + count && b < a + count;
+/** Whether two ranges of `count` bytes have one in common. */
+function overlap(from: number, to: number, count: number): boolean {
+  return from < to + count && to < from + count;
 }

@@ -575,6 +575,10 @@ static void copies(void) {
     a = 0;
     b = 1;
     R(copy_file_range(out, &a, out, &b, 5, 0));
+    a = 0;
+    b = lseek(out, 0, SEEK_END);
+    R(copy_file_range(out, &a, out, &b, 1 << 20, 0));
+    R(lseek(out, 0, SEEK_END));
     char buf[32] = {0};
     pread(out, buf, 31, 0);
     say("%s", buf);
