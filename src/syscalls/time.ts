@@ -349,7 +349,7 @@ export function sysSetitimer(kernel: Kernel, task: Task, args: SyscallArgs): num
 
 /** Whether the signal of the timer's last expiry still waits to be delivered. */
 function isQueued(timer: PosixTimer, pending: SigPending): boolean {
-  return timer.info !== null && pending.infos !== null && pending.infos.includes(timer.info);
+  return timer.info !== null && pending.infos?.includes(timer.info) === true;
 }
 
 /** A timer has one signal at most: later expiries count as overruns. @linux kernel/time/posix-timers.c:posix_timer_fn */
