@@ -207,17 +207,15 @@ function pickThread(signal: SignalStruct, sig: number): Task | null {
   return null;
 }
 
-/** Queues `info` in `pending`. @returns whether it is new there. */
-function queueSignal(pending: SigPending, info: SigInfo): boolean {
+/** Queues `info` in `pending`; its number alone when the queue is full. */
+export function queueSignal(pending: SigPending, info: SigInfo, full: boolean): void {
   const { signo } = info;
   const already = sigismember(pending.lo, pending.hi, signo);
-  if (already && signo < SIGRTMIN) return false;
+  if (already && signo < SIGRTMIN) return;
   sigaddset(pending, signo);
-  if (signo !== SIGKILL) {
-    if (pending.infos === null) pending.infos = [info];
-    else pending.infos.push(info);
-  }
-  return true;
+  if (signo === SIGKILL || full) return;
+  if (pending.infos === null) pending.infos = [info];
+  else pending.infos.push(info);
 }
 
 /**
@@ -236,11 +234,10 @@ export function sendSignal(target: Task, info: SigInfo, toGroup: boolean): numbe
   const kept = blocked || (saved !== null && sigismember(saved.lo, saved.hi, signo));
   if (!kept && signo !== SIGKILL && sigHandlerIgnored(sighand, signo)) return 0;
   const pending = toGroup ? signal.pending : target.pending;
-  const { infos } = pending;
-  if (infos !== null && infos.length >= signal.limits.soft[RLIMIT_SIGPENDING]!) {
-    if (signo >= SIGRTMIN && info.code !== SI_USER) return -EAGAIN;
-  }
-  queueSignal(pending, info);
+  const queued = pending.infos === null ? 0 : pending.infos.length;
+  const full = queued >= signal.limits.soft[RLIMIT_SIGPENDING]!;
+  if (full && signo >= SIGRTMIN && info.code !== SI_USER) return -EAGAIN;
+  queueSignal(pending, info, full && signo >= SIGRTMIN);
   const thread = toGroup ? pickThread(signal, signo) : blocked ? null : target;
   if (thread !== null) signalWakeUp(thread, signo === SIGKILL);
   return 0;
@@ -286,7 +283,7 @@ export function forceSignal(task: Task, info: SigInfo): void {
     sigdelset(mask, signo);
     setBlocked(task, mask.lo, mask.hi);
   }
-  queueSignal(task.pending, info);
+  queueSignal(task.pending, info, false);
   task.sigpending = true;
 }
 
