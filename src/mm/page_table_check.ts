@@ -2,7 +2,7 @@
  * Recounts everything from the page tables and compares: table references, mapcounts, page
  * references, per-table counters, free frames, VMA order, TLB contents. For tests and --debug.
  *
- * @linux mm/page_table_check.c (the idea; the invariants are docs/cow-page-tables.md's I1 to I9)
+ * @linux mm/page_table_check.c (the idea; the invariants are those of src/mm/README.md)
  */
 
 import {
@@ -169,7 +169,7 @@ function checkVmas(mm: MmStruct): void {
   expect(mm.unshareableVmas, unshareable, 'unshareable vmas');
 }
 
-/** I9: whatever a table maps for an mm lies in a VMA of it that may map such a page. */
+/** Whatever a table maps for an mm lies in a VMA of it that may map such a page. */
 function checkCovered(mm: MmStruct, table: Pfn, level: number, base: Vaddr): void {
   const { ram, page } = mm.pgdat;
   for (let i = 0; i < PTRS_PER_TABLE; i++) {
