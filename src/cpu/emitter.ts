@@ -12,7 +12,7 @@ export type Push = () => void;
 /** A source operand: rs1, rs2 or rs3. */
 export type Source = 1 | 2 | 3;
 
-/** Functions every module of the processor has: see helpers.ts. */
+/** Functions every module of the processor has: see wasm_functions.ts. */
 export type Helper = 'mulhu' | 'mulErrorD' | 'fmaD' | 'fmaS';
 
 /** Bytes a memory access moves. */

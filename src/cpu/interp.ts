@@ -20,7 +20,7 @@ import {
 import { TLB_EXEC } from '../arch/riscv/tlb.ts';
 import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
-import { emitHelpers } from './helpers.ts';
+import { emitHelpers } from './wasm_functions.ts';
 import {
   advance,
   type Calls,

@@ -54,12 +54,12 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../uapi/mman.ts';
+import { PATH_MAX } from '../uapi/fcntl.ts';
 import { kernelRead } from './binfmt.ts';
 import { ELF_ET_DYN_BASE } from './vdso.ts';
 
 /** Largest program header table. @linux ELF_MIN_ALIGN limit of load_elf_phdrs */
 const PHDRS_MAX = 65536;
-const PATH_MAX = 4096;
 
 export interface ElfPhdr {
   readonly type: number;

@@ -20,9 +20,16 @@ import { LOOKUP_EMPTY, pathLookup } from '../fs/namei.ts';
 import { atPath, openExec } from '../fs/open.ts';
 import { fromHalves } from '../lib/bits.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
-import { copyFromUser, copyToUser, getUser64, putUser32, strncpyFromUser } from '../mm/uaccess.ts';
+import {
+  copyFromUser,
+  copyToUser,
+  getUser64,
+  putUser32,
+  putUser64,
+  strncpyFromUser,
+} from '../mm/uaccess.ts';
 import { E2BIG, EACCES, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW } from '../uapi/fcntl.ts';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PATH_MAX } from '../uapi/fcntl.ts';
 import { isLnk } from '../uapi/stat.ts';
 import {
   P_ALL,
@@ -50,7 +57,8 @@ import type { Task } from '../kernel/task.ts';
 import { putRusage } from '../kernel/sys.ts';
 import type { SyscallArgs } from './args.ts';
 
-const PATH_MAX = 4096;
+/** struct robust_list_head. */
+const ROBUST_LIST_HEAD_BYTES = 24;
 
 export function sysCloneCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const flags = args.int(0);
@@ -286,7 +294,7 @@ export function sysSetsid(kernel: Kernel, task: Task): number {
 }
 
 export function sysSetRobustList(_kernel: Kernel, task: Task, args: SyscallArgs): number {
-  if (args.ulong(1) !== 24) return -EINVAL;
+  if (args.ulong(1) !== ROBUST_LIST_HEAD_BYTES) return -EINVAL;
   task.robustList = args.ulong(0);
   return 0;
 }
@@ -295,10 +303,6 @@ export function sysGetRobustList(kernel: Kernel, task: Task, args: SyscallArgs):
   const pid = args.int(0);
   const target = pid === 0 ? task : kernel.tasks.get(pid);
   if (target === undefined) return -ESRCH;
-  const bytes = new Uint8Array(8);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(target.robustList), true);
-  if (copyToUser(task.mm!, args.ulong(1), bytes) !== 0) return -EFAULT;
-  view.setBigUint64(0, 24n, true);
-  return copyToUser(task.mm!, args.ulong(2), bytes);
+  const err = putUser64(task.mm!, args.ulong(1), target.robustList);
+  return err !== 0 ? err : putUser64(task.mm!, args.ulong(2), ROBUST_LIST_HEAD_BYTES);
 }

@@ -8,14 +8,13 @@ import { ERESTARTSYS, ERESTART_RESTARTBLOCK, errnoName } from '../uapi/errno.ts'
 import type { Kernel } from '../kernel/kernel.ts';
 import { NO_RETURN } from '../kernel/sched.ts';
 import type { Task } from '../kernel/task.ts';
+import { AT_FDCWD, PATH_MAX } from '../uapi/fcntl.ts';
 import { signalName } from '../uapi/signal.ts';
 import type { SyscallArgs } from './args.ts';
 import type { SyscallRow } from './row.ts';
 
-const PATH_MAX = 4096;
 /** Bytes of a buffer or string shown. strace's default. */
 const SHOWN = 32;
-const AT_FDCWD = -100;
 
 /**
  * How the arguments of a call are printed, one letter each: d int, u size, x flags or address,

@@ -4,6 +4,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, putUser64, userFrame } from '../mm/uaccess.ts';
 import {
+  EAGAIN,
   EFAULT,
   EINVAL,
   EOPNOTSUPP,
@@ -11,6 +12,7 @@ import {
   ERESTARTNOHAND,
   ERESTART_RESTARTBLOCK,
 } from '../uapi/errno.ts';
+import { RLIMIT_SIGPENDING } from '../uapi/resource.ts';
 import {
   SIGALRM,
   SIGEV_NONE,
@@ -381,9 +383,8 @@ export function sysTimerCreate(kernel: Kernel, task: Task, args: SyscallArgs): n
   if (!isWallClock(clock) && clockNs(kernel, task, clock) < 0) return -EINVAL;
   const { signal } = task;
   signal.posixTimers ??= [];
-  const ids = signal.posixTimers.map((t) => t.id);
-  let id = 0;
-  while (ids.includes(id)) id++;
+  if (signal.posixTimers.length >= signal.limits.soft[RLIMIT_SIGPENDING]!) return -EAGAIN;
+  const id = (signal.posixTimers.at(-1)?.id ?? -1) + 1;
   const event = new Int32Array(16);
   event[2] = SIGALRM;
   event[3] = SIGEV_SIGNAL;

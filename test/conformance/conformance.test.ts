@@ -21,6 +21,8 @@ const ENVIRONMENT = { PATH: '/bin:/usr/bin', A: '1' };
 const MEMORY = 512 * 1024 ** 2;
 /** A program that hangs is killed after this many ms. */
 const TIMEOUT_MS = 30_000;
+/** Runs of a program that may differ before it has failed. */
+const ATTEMPTS = 3;
 /** The guest's files are on a tmpfs, so the host's must be. */
 const HOST_TMPFS = '/dev/shm';
 
@@ -101,14 +103,29 @@ describe('conformance with Linux', { skip }, () => {
     return program;
   };
 
+  /** Runs one program everywhere. @throws AssertionError naming the lines that differ. */
+  const compare = async (riscv: string, host: string): Promise<void> => {
+    const shared = await runInGuest(riscv, true);
+    const copied = await runInGuest(riscv, false);
+    assert.deepEqual(shared.split('\n'), copied.split('\n'), 'shared page tables or not');
+    assert.deepEqual(shared.split('\n'), runOnHost(host).split('\n'), 'cowshed and the host');
+  };
+
   for (const name of PROGRAMS) {
-    it(`sees the same on all kernels: ${name}`, async () => {
+    it(`sees the same on all kernels: ${name}`, async (t) => {
       const riscv = compile('riscv64-linux-gnu-gcc', name);
-      const shared = await runInGuest(riscv, true);
-      const copied = await runInGuest(riscv, false);
-      assert.deepEqual(shared.split('\n'), copied.split('\n'), 'shared page tables or not');
       const host = arch() === 'riscv64' ? riscv : compile('gcc', name);
-      assert.deepEqual(shared.split('\n'), runOnHost(host).split('\n'), 'cowshed and the host');
+      // The programs wait for real time; on a busy host a race in one of three runs is not a
+      // difference between kernels. One that is there stays there.
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await compare(riscv, host);
+          return;
+        } catch (error) {
+          if (attempt === ATTEMPTS) throw error;
+          t.diagnostic(`${name}: run ${attempt} differed: ${(error as Error).message}`);
+        }
+      }
     });
   }
 });
