@@ -1,7 +1,7 @@
 /** The flags of `cowshed run`: docker run's names and meanings where it has them. */
 
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { posix, resolve } from 'node:path';
 import { CliError, oneLine } from './exit_code.ts';
 import { parseSize } from './size.ts';
 
@@ -46,6 +46,8 @@ export function parseVolume(text: string): Volume {
   }
   if (!guest.startsWith('/'))
     throw new CliError(`Cannot read volume "${text}": the guest path is not absolute`);
+  if (posix.normalize(guest) === '/')
+    throw new CliError(`Cannot mount "${text}": the root is --rootfs's`);
   if (mode !== undefined && mode !== 'ro' && mode !== 'rw') {
     throw new CliError(`Cannot read volume "${text}": its mode is ${mode}, want ro or rw`);
   }

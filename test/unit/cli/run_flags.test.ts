@@ -43,6 +43,11 @@ describe('parseVolume()', () => {
     assert.deepEqual(parseVolume('/a:/b'), { host: '/a', guest: '/b', readOnly: true });
     assert.deepEqual(parseVolume('x:/b:ro'), { host: resolve('x'), guest: '/b', readOnly: true });
   });
+
+  it('keeps the root for the root file system, however it is written', () => {
+    for (const guest of ['/', '//', '/x/..', '/x/../../..'])
+      assert.throws(() => parseVolume(`/a:${guest}`), /Cannot mount .*: the root is --rootfs's/);
+  });
 });
 
 describe('guestEnvironment()', () => {
