@@ -223,7 +223,12 @@ function productIsExact(e: Emitter, p: Precision, x: number, y: number, product:
   f.op(Op.i32And);
 }
 
-function product(p: Precision): Semantics {
+/** fmul or fdiv; `exact` leaves whether the result is. */
+function scaled(
+  p: Precision,
+  op: number,
+  exact: (e: Emitter, a: number, b: number, r: number) => void,
+): Semantics {
   return (e) => {
     const { f } = e;
     const [a, b, r] = [e.temp(p.type, 0), e.temp(p.type, 1), e.temp(p.type, 2)];
@@ -232,26 +237,19 @@ function product(p: Precision): Semantics {
     f.tee(a);
     source(e, p, 2);
     f.tee(b);
-    f.op(p.mul);
+    f.op(op);
     f.set(r);
-    finish(e, p, r, true, () => productIsExact(e, p, a, b, r));
+    finish(e, p, r, true, () => exact(e, a, b, r));
   };
+}
+
+function product(p: Precision): Semantics {
+  return scaled(p, p.mul, (e, a, b, r) => productIsExact(e, p, a, b, r));
 }
 
 /** fdiv is exact when quotient * divisor gives the dividend back exactly. */
 function quotient(p: Precision): Semantics {
-  return (e) => {
-    const { f } = e;
-    const [a, b, r] = [e.temp(p.type, 0), e.temp(p.type, 1), e.temp(p.type, 2)];
-    needBoxed(e, p, [1, 2]);
-    source(e, p, 1);
-    f.tee(a);
-    source(e, p, 2);
-    f.tee(b);
-    f.op(p.div);
-    f.set(r);
-    finish(e, p, r, true, () => productIsExact(e, p, r, b, a));
-  };
+  return scaled(p, p.div, (e, a, b, r) => productIsExact(e, p, r, b, a));
 }
 
 function squareRoot(p: Precision): Semantics {
