@@ -17,7 +17,6 @@
  * written can be seen by the program, so a failed allocation changes nothing.
  */
 
-import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
   entryPtr,
   LEVEL_PTE,
@@ -36,9 +35,7 @@ import { copyPteRange } from './copy_pte.ts';
 import type { MmStruct } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
 import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
-import { allocTableNoInit, leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
-
-const TABLE_WORDS = PAGE_SIZE / 4;
+import { allocTable, leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
 
 /** Nobody else is left: the table becomes ours as it is, its writable pages writable again. */
 function reuseCowPte(mm: MmStruct, pmdp: PtePtr, pmd: Pte): number {
@@ -53,9 +50,8 @@ function copyCowPte(mm: MmStruct, pmdp: PtePtr, pmd: Pte, addr: Vaddr): number {
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const old = ptePfn(pmd);
-  const table = allocTableNoInit(mm, LEVEL_PTE, addr);
+  const table = allocTable(mm, LEVEL_PTE, addr);
   if (table === NO_PFN) return -ENOMEM;
-  u32.fill(0, table * TABLE_WORDS, (table + 1) * TABLE_WORDS);
   // Nobody has a write TLB entry through `old`: all its parents are SHARED. Reads keep their
   // frames, so no TLB entry of anybody becomes wrong.
   copyPteRange(pgdat, old, table, 0, PTRS_PER_TABLE);

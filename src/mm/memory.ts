@@ -38,7 +38,7 @@ import type { FaultContext, MmStruct, Vma } from './mm_types.ts';
 import { allocPage, allocZeroedPage, copyPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
 import { leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
-import { ptAccountAdd, ptAccountSub, vmGetPageProt } from './pte_ops.ts';
+import { pageRemoveRmap, ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
 import { flushTlbPage } from './tlbflush.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from './vm_fault.ts';
 import { VM_SHARED, VM_WRITE } from './vma.ts';
@@ -124,7 +124,6 @@ function wpPageReuse(mm: MmStruct, addr: Vaddr, ptep: PtePtr, pte: Pte): number 
 function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
   const { mm } = vma;
   const { pgdat } = mm;
-  const { page } = pgdat;
   if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
   const special = (pte & PTE_SPECIAL) !== 0;
   const pfn = special ? allocZeroedPage(pgdat) : allocPage(pgdat);
@@ -132,9 +131,7 @@ function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
   if (!special) {
     const old = ptePfn(pte);
     copyPage(pgdat, pfn, old);
-    ptAccountSub(pgdat, ptep, old);
-    if (--page.mapcount[old]! === 0 && pageAnon(page, old)) page.mapping[old] = 0;
-    putPage(pgdat, old);
+    pageRemoveRmap(pgdat, ptep, old);
     pgdat.vmstat.pgcow++;
   }
   setNewAnonPte(vma, addr, ptep, pfn);

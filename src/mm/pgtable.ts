@@ -34,14 +34,20 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bugOn } from '../lib/assert.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
-import { allocPage, allocZeroedPage, freePage } from './page_alloc.ts';
+import { allocZeroedPage, freePage } from './page_alloc.ts';
 import { NO_PFN, tableFlags } from './page.ts';
 
 /** No entry: what look-ups return when a table on the path is missing. */
 export const NO_PTEP = 0 as PtePtr;
 
-function initTable(mm: MmStruct, pfn: Pfn, level: number, addr: Vaddr): void {
+/**
+ * An empty table with one reference.
+ * @returns NO_PFN when memory is out.
+ */
+export function allocTable(mm: MmStruct, level: number, addr: Vaddr): Pfn {
   const { page } = mm.pgdat;
+  const pfn = allocZeroedPage(mm.pgdat);
+  if (pfn === NO_PFN) return NO_PFN;
   page.flags[pfn] = tableFlags(level);
   page.ptRefs[pfn] = 1;
   page.ptAnon[pfn] = 0;
@@ -51,22 +57,6 @@ function initTable(mm: MmStruct, pfn: Pfn, level: number, addr: Vaddr): void {
   page.ptOwner[pfn] = mm.id;
   page.ptIndex[pfn] = Math.floor(addr / PMD_SIZE);
   mm.pgdat.pageTables++;
-}
-
-/**
- * An empty table with one reference.
- * @returns NO_PFN when memory is out.
- */
-export function allocTable(mm: MmStruct, level: number, addr: Vaddr): Pfn {
-  const pfn = allocZeroedPage(mm.pgdat);
-  if (pfn !== NO_PFN) initTable(mm, pfn, level, addr);
-  return pfn;
-}
-
-/** As allocTable() for a caller that writes all 512 entries itself. */
-export function allocTableNoInit(mm: MmStruct, level: number, addr: Vaddr): Pfn {
-  const pfn = allocPage(mm.pgdat);
-  if (pfn !== NO_PFN) initTable(mm, pfn, level, addr);
   return pfn;
 }
 

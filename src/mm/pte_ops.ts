@@ -1,6 +1,6 @@
 /**
  * Entries of leaf tables and what their table counts. RSS is the sum of these counters, so
- * whoever makes a leaf entry present or absent calls ptAccountAdd() or ptAccountSub().
+ * whoever makes a leaf entry present or absent calls ptAccountAdd() or pageRemoveRmap().
  */
 
 import {
@@ -15,6 +15,7 @@ import {
   type PtePtr,
 } from '../arch/riscv/pgtable.ts';
 import type { PgData } from './mm_types.ts';
+import { putPage } from './page_alloc.ts';
 import { PG_ANON, PG_SWAPBACKED } from './page.ts';
 import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE } from './vma.ts';
 
@@ -43,12 +44,22 @@ export function ptAccountAdd(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   else page.ptFile[table]!++;
 }
 
-/** Uncounts a page; call before the page is freed. @hot */
-export function ptAccountSub(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
+/**
+ * Drops the page that the entry at `ptep` mapped: its count in the table, its mapping and the
+ * mapping's reference. The caller has overwritten the entry, or does so next. @hot
+ * @linux mm/rmap.c:folio_remove_rmap_pte
+ */
+export function pageRemoveRmap(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   const { page } = pgdat;
   const table = tableOf(ptep);
   const flags = page.flags[pfn]!;
-  if ((flags & PG_ANON) !== 0) page.ptAnon[table]!--;
-  else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
+  const left = page.mapcount[pfn]! - 1;
+  page.mapcount[pfn] = left;
+  if ((flags & PG_ANON) !== 0) {
+    page.ptAnon[table]!--;
+    // Its AnonVma may end before a last reference that is not a mapping.
+    if (left === 0) page.mapping[pfn] = 0;
+  } else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
   else page.ptFile[table]!--;
+  putPage(pgdat, pfn);
 }

@@ -26,7 +26,7 @@ import type { AddressSpace, PgData, Vma } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
 import { pageAnon } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
-import { ptAccountSub } from './pte_ops.ts';
+import { pageRemoveRmap } from './pte_ops.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { vmaPages } from './vma.ts';
 
@@ -41,12 +41,9 @@ function zapPteInPlace(pgdat: PgData, ptep: PtePtr, evenCows: boolean): void {
     return;
   }
   const pfn = ptePfn(pte);
-  const anon = pageAnon(page, pfn);
-  if (anon && !evenCows) return;
+  if (!evenCows && pageAnon(page, pfn)) return;
   u32[ptep] = 0;
-  ptAccountSub(pgdat, ptep, pfn);
-  if (--page.mapcount[pfn]! === 0 && anon) page.mapping[pfn] = 0;
-  putPage(pgdat, pfn);
+  pageRemoveRmap(pgdat, ptep, pfn);
 }
 
 /** Clears what one VMA maps in [start, end). Costs the tables that are there, not the range. */
