@@ -6,6 +6,7 @@
  */
 
 import { HART_PC, HART_X } from '../arch/riscv/hart_state.ts';
+import { highHalf, lowHalf } from '../lib/bits.ts';
 import { EINTR, ERESTARTNOHAND, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
 import { RLIMIT_CORE } from '../uapi/resource.ts';
 import { SA_RESTART, SIGSTOP, SIG_DFL } from '../uapi/signal.ts';
@@ -34,8 +35,8 @@ const ECALL_BYTES = 4;
 /** Completes the system call at pc: a0 = `result`, on to the next instruction. @hot */
 export function syscallReturn(kernel: Kernel, task: Task, result: number): void {
   const { i32 } = kernel.ram;
-  i32[A0] = (result % 0x1_0000_0000) | 0;
-  i32[A0 + 1] = Math.floor(result / 0x1_0000_0000) | 0;
+  i32[A0] = lowHalf(result);
+  i32[A0 + 1] = highHalf(result);
   const pc = (i32[PC]! >>> 0) + ECALL_BYTES;
   i32[PC] = pc | 0;
   if (pc > 0xffff_ffff) i32[PC + 1] = i32[PC + 1]! + 1;

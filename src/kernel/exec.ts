@@ -13,6 +13,7 @@ import type { File, FsContext } from '../fs/fs_types.ts';
 import { openExec } from '../fs/open.ts';
 import { highHalf, lowHalf } from '../lib/bits.ts';
 import { mmAlloc, mmput } from '../mm/fork.ts';
+import { STACK_GUARD_GAP } from '../mm/mmap_limits.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { EHDR_BYTES, ELF_MAGIC } from '../uapi/elf.ts';
@@ -45,8 +46,6 @@ const SCRIPT_DEPTH_MAX = 5;
 /** Space kept free below the stack for it to grow into. @linux mmap_base MIN_GAP, MAX_GAP */
 const MIN_GAP = 128 * 1024 * 1024;
 const MAX_GAP = (TASK_SIZE / 6) * 5;
-/** Pages kept free below a growing stack. @linux stack_guard_gap */
-const STACK_GUARD_GAP = 256 * PAGE_SIZE;
 
 const REG_SP = 2;
 

@@ -5,6 +5,7 @@
  * @linux kernel/signal.c
  */
 
+import { fromHalves } from '../lib/bits.ts';
 import {
   SA_NOCLDSTOP,
   SA_NOCLDWAIT,
@@ -60,7 +61,7 @@ function handlerKind(sighand: SighandStruct, sig: number): number {
 
 export function sigHandlerAddress(sighand: SighandStruct, sig: number): number {
   const at = (sig - 1) * SIGACTION_WORDS + HANDLER;
-  return (sighand.actions[at + 1]! >>> 0) * 0x1_0000_0000 + (sighand.actions[at]! >>> 0);
+  return fromHalves(sighand.actions[at]!, sighand.actions[at + 1]!);
 }
 
 export function sigActionFlags(sighand: SighandStruct, sig: number): number {

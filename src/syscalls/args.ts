@@ -2,10 +2,10 @@
 
 import { HART_X } from '../arch/riscv/hart_state.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
+import { fromHalves, fromHalvesSigned } from '../lib/bits.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 
-const TWO32 = 0x1_0000_0000;
 /** Word index of a0 (x10) in Ram.i32. */
 const A0 = (HART_X >> 2) + 20;
 
@@ -34,12 +34,12 @@ export class SyscallArgs {
 
   /** A pointer or unsigned long. Values of 2^53 and more lose low bits; all are far above TASK_SIZE. */
   ulong(n: number): number {
-    return (this.words[A0 + 2 * n + 1]! >>> 0) * TWO32 + (this.words[A0 + 2 * n]! >>> 0);
+    return fromHalves(this.words[A0 + 2 * n]!, this.words[A0 + 2 * n + 1]!);
   }
 
   /** A long, off_t or ssize_t. */
   long(n: number): number {
-    return this.words[A0 + 2 * n + 1]! * TWO32 + (this.words[A0 + 2 * n]! >>> 0);
+    return fromHalvesSigned(this.words[A0 + 2 * n]!, this.words[A0 + 2 * n + 1]!);
   }
 }
 

@@ -90,8 +90,8 @@ function timespecNs(view: DataView, at: number, parts: number, unit: number): nu
 }
 
 function putSeconds(view: DataView, at: number, sec: number, part: number): void {
-  view.setUint32(at, sec % 0x1_0000_0000, true);
-  view.setInt32(at + 4, Math.floor(sec / 0x1_0000_0000), true);
+  view.setInt32(at, lowHalf(sec), true);
+  view.setInt32(at + 4, highHalf(sec), true);
   view.setUint32(at + 8, part, true);
 }
 
