@@ -1,12 +1,11 @@
 /**
- * /sys as far as programs look there: the processors, the memory node, and huge pages, of
- * which there are none.
+ * /sys as far as programs look there: the processors, and the memory node. There are no huge
+ * pages yet, so there is no directory transparent_hugepage, as without CONFIG_TRANSPARENT_HUGEPAGE.
  *
- * @linux Documentation/ABI/testing/sysfs-devices-system-cpu, sysfs-kernel-mm-transparent-hugepage
+ * @linux Documentation/ABI/testing/sysfs-devices-system-cpu
  */
 
 import type { Kernel } from '../../kernel/kernel.ts';
-import { PMD_SIZE } from '../../arch/riscv/pgtable.ts';
 import { S_IFDIR } from '../../uapi/stat.ts';
 import { SYSFS_MAGIC } from '../../uapi/statfs.ts';
 import { dcacheReaddir } from '../dcache.ts';
@@ -58,18 +57,6 @@ function nodeDevices(kernel: Kernel, system: Dentry): void {
   procCreateText(node0, 'meminfo', () => showNodeMeminfo(kernel));
 }
 
-/** Huge pages are never used: programs that ask are told so. */
-function transparentHugepage(mm: Dentry): void {
-  procCreateValues(procMkdir(mm, 'transparent_hugepage'), {
-    enabled: 'always madvise [never]',
-    defrag: 'always defer defer+madvise madvise [never]',
-    shmem_enabled: 'always within_size advise [never] deny force',
-    hpage_pmd_size: PMD_SIZE,
-    use_zero_page: 0,
-  });
-  procMkdir(mm, 'hugepages');
-}
-
 /** Makes /sys of a machine; the caller mounts it. */
 export function createSysfs(vfs: Vfs, kernel: Kernel): Dentry {
   const sb = new SuperBlock(vfs, 'sysfs', SYSFS_MAGIC, PSEUDO_SUPER_OPS);
@@ -84,6 +71,6 @@ export function createSysfs(vfs: Vfs, kernel: Kernel): Dentry {
   const system = procMkdir(procMkdir(root, 'devices'), 'system');
   cpuDevices(system);
   nodeDevices(kernel, system);
-  transparentHugepage(procMkdir(procMkdir(root, 'kernel'), 'mm'));
+  procMkdir(procMkdir(procMkdir(root, 'kernel'), 'mm'), 'hugepages');
   return root;
 }
