@@ -78,6 +78,8 @@ export interface FileOps {
   /** @returns the new position or -errno. Absent: the file cannot seek. */
   llseek?(file: File, offset: number, whence: number): number;
   fallocate?(file: File, mode: number, offset: number, len: number): number;
+  /** More lines for /proc/PID/fdinfo/N. */
+  showFdinfo?(file: File): string;
 }
 
 export interface InodeOps {
@@ -125,6 +127,8 @@ export class Vfs {
   anonMount: Mount | null = null;
   /** Holds memfd_create()'s files; made on first use. */
   memfdMount: Mount | null = null;
+  /** Holds the inodes behind pidfds; made on first use. */
+  pidfsMount: Mount | null = null;
   /** Bytes of pipes' rings beyond their first pages. */
   pipeBytes = 0;
   /** Operations of fifos, which any file system can hold. */

@@ -33,7 +33,7 @@ import {
 } from './binfmt_elf.ts';
 import { isScript, loadScript } from './binfmt_script.ts';
 import { checkStrings, createElfTables, mapStack } from './exec_stack.ts';
-import { doExit } from './exit.ts';
+import { detachPid, doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
 import { NO_RETURN } from './sched.ts';
@@ -242,6 +242,9 @@ function deThread(kernel: Kernel, task: Task): void {
   if (leader === task) return;
   kernel.tasks.delete(task.pid);
   kernel.recycleRegs(leader.regs);
+  detachPid(task, 0);
+  task.threadPid = leader.threadPid;
+  if (task.threadPid !== null) task.threadPid.task = task;
   task.pid = signal.tgid;
   task.exitSignal = SIGCHLD;
   signal.leader = task;

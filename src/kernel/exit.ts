@@ -116,11 +116,22 @@ function notifyParent(kernel: Kernel, signal: SignalStruct): void {
   parent.waitChildExit?.wakeAll();
 }
 
+/** The task's number means nothing any more; pidfds keep the status it ended with. @linux kernel/exit.c:__unhash_process */
+export function detachPid(task: Task, exitCode: number): void {
+  const pid = task.threadPid;
+  if (pid === null) return;
+  task.threadPid = null;
+  pid.task = null;
+  pid.exitCode = exitCode;
+  pid.waitPidfd.wakeAll();
+}
+
 /** Removes a zombie: its pid is free. @linux release_task */
 function releaseProcess(kernel: Kernel, signal: SignalStruct): void {
   unlinkChild(signal);
   const { leader } = signal;
   leader.state = EXIT_DEAD;
+  detachPid(leader, signal.exitCode);
   kernel.tasks.delete(signal.tgid);
   kernel.recycleRegs(leader.regs);
 }
@@ -177,6 +188,7 @@ export function doExit(kernel: Kernel, task: Task, code: number): void {
 /** A thread that is not the leader leaves nothing behind. */
 function releaseThread(kernel: Kernel, task: Task): void {
   task.state = EXIT_DEAD;
+  detachPid(task, task.exitCode);
   kernel.tasks.delete(task.pid);
   kernel.recycleRegs(task.regs);
 }
@@ -193,6 +205,7 @@ function exitProcess(kernel: Kernel, task: Task, code: number): void {
   reparentChildren(kernel, signal);
   signal.zombie = true;
   signal.onExit?.wakeAll();
+  signal.leader.threadPid?.waitPidfd.wakeAll();
   notifyParent(kernel, signal);
 }
 

@@ -14,11 +14,13 @@ import { dupMm } from '../mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { putUser32 } from '../mm/uaccess.ts';
-import { EAGAIN, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
-import { RLIMIT_NPROC } from '../uapi/resource.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
+import { PIDFD_THREAD } from '../uapi/pidfd.ts';
+import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../uapi/resource.ts';
 import {
   CLONE_CHILD_CLEARTID,
   CLONE_CHILD_SETTID,
+  CLONE_DETACHED,
   CLONE_FILES,
   CLONE_FS,
   CLONE_NEWCGROUP,
@@ -39,6 +41,8 @@ import {
 } from '../uapi/sched.ts';
 import { NSIG, SIGCHLD } from '../uapi/signal.ts';
 import type { Kernel } from './kernel.ts';
+import { mmputTask } from './mm_release.ts';
+import { pidfsAllocFile, taskPid } from './pidfd.ts';
 import { sleepKillable } from './sched.ts';
 import { flushSignalHandlers } from './signal.ts';
 import { SighandStruct, Task, linkChild, unlinkChild, type TaskShared } from './task.ts';
@@ -67,6 +71,8 @@ export interface KernelCloneArgs {
   readonly tls: number;
   readonly parentTid: number;
   readonly childTid: number;
+  /** Where the descriptor goes with CLONE_PIDFD. */
+  readonly pidfd: number;
   /** CLONE_CLEAR_SIGHAND. */
   readonly clearSighand: boolean;
 }
@@ -79,7 +85,9 @@ function checkCloneFlags(args: KernelCloneArgs): number {
   if ((flags & CLONE_SIGHAND) !== 0 && args.clearSighand) return -EINVAL;
   if ((flags & (CLONE_NEWNS | CLONE_FS)) === (CLONE_NEWNS | CLONE_FS)) return -EINVAL;
   if ((flags & CLONE_NAMESPACES) !== 0) return -EPERM;
-  if ((flags & CLONE_PIDFD) !== 0) return -EINVAL;
+  if ((flags & (CLONE_PIDFD | CLONE_DETACHED)) === (CLONE_PIDFD | CLONE_DETACHED)) return -EINVAL;
+  const twoResults = CLONE_PIDFD | CLONE_PARENT_SETTID;
+  if ((flags & twoResults) === twoResults && args.pidfd === args.parentTid) return -EINVAL;
   if (args.exitSignal < 0 || args.exitSignal > NSIG) return -EINVAL;
   return 0;
 }
@@ -207,10 +215,42 @@ export function copyProcess(kernel: Kernel, parent: Task, args: KernelCloneArgs)
   return child;
 }
 
+/** Undoes copyProcess(): the child has never run and nobody knows of it. @linux kernel/fork.c:bad_fork_* */
+function abandonProcess(kernel: Kernel, child: Task): void {
+  const { signal } = child;
+  kernel.tasks.delete(child.pid);
+  kernel.forks--;
+  if (child === signal.leader) unlinkChild(signal);
+  else signal.threads.pop();
+  mmputTask(kernel, child);
+  child.files.put();
+  child.fs.put();
+  child.sighand.users--;
+  kernel.recycleRegs(child.regs);
+}
+
+/**
+ * CLONE_PIDFD: a descriptor for the child in the parent's table, its number at args.pidfd.
+ * @returns 0, -EMFILE or -EFAULT.
+ */
+function installPidfd(task: Task, child: Task, args: KernelCloneArgs): number {
+  const { vfs } = task.fs.root.mnt.sb;
+  const flags = (args.flags & CLONE_THREAD) === 0 ? 0 : PIDFD_THREAD;
+  const file = pidfsAllocFile(vfs, taskPid(child), flags);
+  const fd = task.files.alloc(file, 0, true, task.signal.limits.soft[RLIMIT_NOFILE]!);
+  if (fd < 0) {
+    file.putFile();
+    return fd;
+  }
+  if (putUser32(task.mm!, args.pidfd, fd) === 0) return 0;
+  task.files.close(fd);
+  return -EFAULT;
+}
+
 /**
  * clone(2) for the current task: the child is runnable when it returns. A vfork parent is
  * left asleep, its call complete.
- * @returns pid of the child or -errno as copyProcess().
+ * @returns pid of the child or -errno as copyProcess(); -EMFILE or -EFAULT for CLONE_PIDFD.
  * @linux kernel/fork.c:kernel_clone
  */
 export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): number {
@@ -218,6 +258,13 @@ export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): 
   if (typeof child === 'number') return child;
   const { flags } = args;
   const { pid } = child;
+  if ((flags & CLONE_PIDFD) !== 0) {
+    const err = installPidfd(task, child, args);
+    if (err !== 0) {
+      abandonProcess(kernel, child);
+      return err;
+    }
+  }
   if ((flags & CLONE_PARENT_SETTID) !== 0) putUser32(task.mm!, args.parentTid, pid);
   if ((flags & CLONE_CHILD_SETTID) !== 0) putUser32(child.mm!, args.childTid, pid);
   child.makeRunnable();
@@ -235,6 +282,7 @@ const NO_CLONE_ARGS: KernelCloneArgs = {
   tls: 0,
   parentTid: 0,
   childTid: 0,
+  pidfd: 0,
   clearSighand: false,
 };
 

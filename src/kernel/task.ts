@@ -8,8 +8,7 @@
 
 import { newRegs, type Regs } from '../arch/riscv/hart_state.ts';
 import type { FdTable, FsStruct } from '../fs/fs_types.ts';
-import type { WaitQueue, Waiter } from '../lib/wait_queue.ts';
-import type { WaitQueue as Queue } from '../lib/wait_queue.ts';
+import { WaitQueue, type Waiter } from '../lib/wait_queue.ts';
 import type { MmLimits, MmStruct } from '../mm/mm_types.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK } from '../uapi/resource.ts';
 import type { Timer } from './time.ts';
@@ -149,6 +148,27 @@ export interface PosixTimer {
   info: SigInfo | null;
 }
 
+/**
+ * struct pid: what a pidfd refers to. It outlives its task and never means a later one with
+ * the same number. Made when the first pidfd asks for it.
+ */
+export class Pid {
+  readonly nr: number;
+  /** The task; exec by another thread than the leader passes the leader's on. null once it is reaped. */
+  task: Task | null;
+  /** The wait status it ended with; -1 before that. */
+  exitCode = -1;
+  /** Told when the task ends and when it is reaped. */
+  readonly waitPidfd = new WaitQueue();
+  /** The inode of its pidfds; owned by pidfd.ts. */
+  inode: unknown = null;
+
+  constructor(task: Task) {
+    this.nr = task.pid;
+    this.task = task;
+  }
+}
+
 /** What the threads of one process share: struct signal_struct. "Process" below means this. */
 export class SignalStruct {
   /** Pid of the process. */
@@ -169,7 +189,7 @@ export class SignalStruct {
   /** Sent to the process as a whole. */
   readonly pending = new SigPending();
   /** Threads in wait4() for a child; made on first use. */
-  waitChildExit: Queue | null = null;
+  waitChildExit: WaitQueue | null = null;
   /** exit_group() or a fatal signal has begun: the wait status for every thread. */
   groupExit = false;
   /** Wait status: code << 8, or signal | 0x80 if it would dump core. */
@@ -199,8 +219,8 @@ export class SignalStruct {
   majorFaults = 0;
   itimers: (Itimer | null)[] | null = null;
   posixTimers: PosixTimer[] | null = null;
-  /** Told when the process ends: the host's Process object, pidfds. */
-  onExit: Queue | null = null;
+  /** Told when the process ends: the host's Process object. */
+  onExit: WaitQueue | null = null;
   oomScoreAdj = 0;
 
   constructor(leader: Task, parent: SignalStruct | null, limits: Rlimits) {
@@ -269,6 +289,8 @@ export class Task implements Waiter {
   /** Thread id; equal to tgid for the leader. exec by another thread changes it. */
   pid: number;
   readonly tgid: number;
+  /** What pidfds know it by; null before the first. */
+  threadPid: Pid | null = null;
   /** Up to 15 bytes, as a byte string. */
   comm: string;
   /** null once it has exited. */

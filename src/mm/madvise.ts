@@ -6,7 +6,7 @@
  */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { pageAlignUp, TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
+import { pageAlignUp, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
 import {
   MADV_COLD,
@@ -30,6 +30,7 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../uapi/mman.ts';
+import type { UserSegment } from './iov_iter.ts';
 import { populateRange } from './memory.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
 import { noteUnmap } from './rss.ts';
@@ -54,6 +55,9 @@ import {
 } from './vma.ts';
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
 import { zapPrepare, zapRange } from './zap.ts';
+
+/** Where the address of an unsigned long wraps. */
+const ADDRESS_LIMIT = 2 ** 64;
 
 /** Handles [start, end) of one VMA. @returns 0 or -errno, which ends the call. */
 type VmaVisitor = (vma: Vma, start: Vaddr, end: Vaddr) => number;
@@ -231,6 +235,16 @@ const KNOWN_ADVICE: readonly number[] = [
   MADV_DONTNEED_LOCKED,
 ];
 
+/** What any range must be: page-aligned at its start, and without wrapping at its end. */
+function rangeOk(start: Vaddr, len: number): boolean {
+  return start % PAGE_SIZE === 0 && start + pageAlignUp(len) < ADDRESS_LIMIT;
+}
+
+function adviseChecked(mm: MmStruct, start: Vaddr, len: number, advice: number): number {
+  if (!rangeOk(start, len)) return -EINVAL;
+  return len === 0 ? 0 : adviseRange(mm, start, start + pageAlignUp(len), advice);
+}
+
 /**
  * @returns 0; -EINVAL (unknown advice, not aligned, not for this kind of mapping); -ENOMEM
  *   (something is not mapped: the rest is done; or memory is out: nothing is done); -EACCES,
@@ -239,10 +253,41 @@ const KNOWN_ADVICE: readonly number[] = [
  * @linux mm/madvise.c:do_madvise
  */
 export function doMadvise(mm: MmStruct, start: Vaddr, len: number, advice: number): number {
-  if (!KNOWN_ADVICE.includes(advice)) return -EINVAL;
-  if (start % PAGE_SIZE !== 0 || len > TASK_SIZE) return -EINVAL;
-  const end = start + pageAlignUp(len);
-  return end === start ? 0 : adviseRange(mm, start, end, advice);
+  return KNOWN_ADVICE.includes(advice) ? adviseChecked(mm, start, len, advice) : -EINVAL;
+}
+
+/** Advice that one process may give about the memory of another. @linux mm/madvise.c:process_madvise_remote_valid */
+const REMOTE_ADVICE: readonly number[] = [MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED];
+
+/**
+ * @param remote it is about the memory of another process.
+ * @returns 0, or -EINVAL for advice that is unknown or not for others.
+ */
+export function processMadviseValid(advice: number, remote: boolean): number {
+  const known = remote ? REMOTE_ADVICE : KNOWN_ADVICE;
+  return known.includes(advice) ? 0 : -EINVAL;
+}
+
+/**
+ * The same advice for each segment in turn, up to the first that fails.
+ * @returns bytes of the segments done; if there are none, what the first failed with.
+ * @linux mm/madvise.c:vector_madvise
+ */
+export function vectorMadvise(
+  mm: MmStruct,
+  segments: readonly UserSegment[],
+  advice: number,
+): number {
+  let left = 0;
+  for (const { len } of segments) left += len;
+  let done = 0;
+  for (const { addr, len } of segments) {
+    if (done === left) break;
+    const err = adviseChecked(mm, addr, len, advice);
+    if (err < 0) return done > 0 ? done : err;
+    done += len;
+  }
+  return done;
 }
 
 /**
@@ -259,7 +304,8 @@ export function madviseSetAnonName(
   len: number,
   name: string | null,
 ): number {
-  if (start % PAGE_SIZE !== 0 || len > TASK_SIZE) return -EINVAL;
+  if (!rangeOk(start, len)) return -EINVAL;
+  if (len === 0) return 0;
   return walkVmas(mm, start, start + pageAlignUp(len), (vma, from, to) =>
     vma.file !== null ? -EBADF : updateVma(vma, from, to, vma.flags, name),
   );

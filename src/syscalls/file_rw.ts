@@ -5,6 +5,7 @@ import { AT_POS, seekable, vfsRead, vfsWrite, writePosition } from '../fs/read_w
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { SLEEP } from '../kernel/sched.ts';
+import { TASK_SIZE } from '../arch/riscv/pgtable.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { iovAdvance, iovUser, iovUserVec, type IovIter, type UserSegment } from '../mm/iov_iter.ts';
 import { copyFromUser } from '../mm/uaccess.ts';
@@ -133,23 +134,36 @@ export function sysPwrite64(kernel: Kernel, task: Task, args: SyscallArgs): numb
 
 const IOVEC_BYTES = 16;
 
-/** struct iovec[]. @returns the iterator, -EINVAL or -EFAULT. @linux lib/iov_iter.c:import_iovec */
-export function importIovec(task: Task, addr: number, count: number): IovIter | number {
+/**
+ * Reads struct iovec[]; what goes beyond MAX_RW_COUNT is cut off.
+ * @returns all segments, empty ones too, -EINVAL or -EFAULT.
+ * @linux lib/iov_iter.c:__import_iovec
+ */
+export function importSegments(task: Task, addr: number, count: number): UserSegment[] | number {
   if (count > UIO_MAXIOV) return -EINVAL;
   const bytes = new Uint8Array(count * IOVEC_BYTES);
   if (copyFromUser(task.mm!, bytes, addr) !== 0) return -EFAULT;
   const view = new DataView(bytes.buffer);
   const segments: UserSegment[] = [];
   let left = MAX_RW_COUNT;
+  // A negative length is told before an address that no program has.
+  let beyond = false;
   for (let at = 0; at < bytes.length; at += IOVEC_BYTES) {
     const base = fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
     const len = fromHalves(view.getUint32(at + 8, true), view.getUint32(at + 12, true));
     if (len >= 2 ** 63) return -EINVAL;
+    if (base > TASK_SIZE - len) beyond = true;
     const taken = Math.min(len, left);
     left -= taken;
-    if (taken > 0) segments.push({ addr: base, len: taken });
+    segments.push({ addr: base, len: taken });
   }
-  return iovUserVec(task.mm!, segments);
+  return beyond ? -EFAULT : segments;
+}
+
+/** struct iovec[]. @returns the iterator, -EINVAL or -EFAULT. @linux lib/iov_iter.c:import_iovec */
+export function importIovec(task: Task, addr: number, count: number): IovIter | number {
+  const segments = importSegments(task, addr, count);
+  return typeof segments === 'number' ? segments : iovUserVec(task.mm!, segments);
 }
 
 export function sysReadv(kernel: Kernel, task: Task, args: SyscallArgs): number {

@@ -3,7 +3,9 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp } from '../arch/riscv/pgtable.ts';
 import { doBrk } from '../mm/brk.ts';
-import { doMadvise } from '../mm/madvise.ts';
+import { ptraceMayAccess } from '../fs/proc/pid.ts';
+import { pidfdGetTask } from '../kernel/pidfd.ts';
+import { doMadvise, processMadviseValid, vectorMadvise } from '../mm/madvise.ts';
 import { doMincore } from '../mm/mincore.ts';
 import { doMlock, doMlockall, doMunlock, doMunlockall } from '../mm/mlock.ts';
 import { doMmap, doMunmap } from '../mm/mmap.ts';
@@ -11,11 +13,12 @@ import { doMprotect } from '../mm/mprotect.ts';
 import { doMremap } from '../mm/mremap.ts';
 import { doMsync } from '../mm/msync.ts';
 import { shmemFileSetup } from '../mm/shmem.ts';
-import { EBADF, EINVAL, ENODEV } from '../uapi/errno.ts';
+import { EACCES, EBADF, EINVAL, ENODEV, EPERM, ESRCH } from '../uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_SHARED, MAP_TYPE, MLOCK_ONFAULT } from '../uapi/mman.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import type { SyscallArgs } from './args.ts';
+import { importSegments } from './file_rw.ts';
 
 function mmapFile(task: Task, args: SyscallArgs): number {
   const file = task.files.get(args.int(4));
@@ -69,6 +72,24 @@ export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): numbe
 
 export function sysMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   return doMadvise(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+/** @linux mm/madvise.c:SYSCALL_DEFINE5(process_madvise) */
+export function sysProcessMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  if (args.uint(4) !== 0) return -EINVAL;
+  const segments = importSegments(task, args.ulong(1), args.ulong(2));
+  if (typeof segments === 'number') return segments;
+  const target = pidfdGetTask(task, args.int(0));
+  if (typeof target === 'number') return target;
+  const { mm } = target;
+  if (mm === null) return -ESRCH;
+  const remote = mm !== task.mm;
+  if (remote && !ptraceMayAccess(task, target)) return -EACCES;
+  const advice = args.int(3);
+  const err = processMadviseValid(advice, remote);
+  if (err !== 0) return err;
+  if (remote && task.cred.euid !== 0) return -EPERM;
+  return vectorMadvise(mm, segments, advice);
 }
 
 export function sysMincore(_kernel: Kernel, task: Task, args: SyscallArgs): number {

@@ -5,6 +5,7 @@ import {
   CLONE_ARGS_EXIT_SIGNAL,
   CLONE_ARGS_FLAGS,
   CLONE_ARGS_PARENT_TID,
+  CLONE_ARGS_PIDFD,
   CLONE_ARGS_SET_TID,
   CLONE_ARGS_SIZE_VER0,
   CLONE_ARGS_SIZE_VER2,
@@ -28,13 +29,25 @@ import {
   putUser64,
   strncpyFromUser,
 } from '../mm/uaccess.ts';
-import { E2BIG, EACCES, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, EPERM, ESRCH } from '../uapi/errno.ts';
-import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, PATH_MAX } from '../uapi/fcntl.ts';
+import {
+  E2BIG,
+  EACCES,
+  EAGAIN,
+  EBADF,
+  EFAULT,
+  EINVAL,
+  ELOOP,
+  ENAMETOOLONG,
+  EPERM,
+  ESRCH,
+} from '../uapi/errno.ts';
+import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, O_NONBLOCK, PATH_MAX } from '../uapi/fcntl.ts';
 import { isLnk } from '../uapi/stat.ts';
 import {
   P_ALL,
   P_PGID,
   P_PID,
+  P_PIDFD,
   WALL,
   WCLONE,
   WCONTINUED,
@@ -51,6 +64,7 @@ import { ARG_STRINGS_MAX, MAX_ARG_STRLEN, POINTER } from '../kernel/exec_stack.t
 import { WaitResult, doWait, sysExit, sysExitGroup } from '../kernel/exit.ts';
 import { kernelClone, type KernelCloneArgs } from '../kernel/fork.ts';
 import { HOST_PID, type Kernel } from '../kernel/kernel.ts';
+import { pidfdPid } from '../kernel/pidfd.ts';
 import { sigInfo } from '../kernel/signal.ts';
 import { putSigInfo } from '../kernel/sigframe.ts';
 import type { Task } from '../kernel/task.ts';
@@ -63,11 +77,11 @@ const ROBUST_LIST_HEAD_BYTES = 24;
 export function sysCloneCall(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const flags = args.int(0);
   const clone: KernelCloneArgs = {
-    // Obsolete and ignored, as in Linux.
-    flags: flags & ~(CSIGNAL | CLONE_DETACHED),
+    flags: flags & ~CSIGNAL,
     exitSignal: flags & CSIGNAL,
     stack: args.ulong(1),
     parentTid: args.ulong(2),
+    pidfd: args.ulong(2),
     tls: args.ulong(3),
     childTid: args.ulong(4),
     clearSighand: false,
@@ -106,6 +120,7 @@ export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number
     parentTid: field(CLONE_ARGS_PARENT_TID),
     tls: field(CLONE_ARGS_TLS),
     childTid: field(CLONE_ARGS_CHILD_TID),
+    pidfd: field(CLONE_ARGS_PIDFD),
     clearSighand: (high & CLONE_CLEAR_SIGHAND_HI) !== 0,
   });
 }
@@ -200,18 +215,52 @@ export function sysWait4(kernel: Kernel, task: Task, args: SyscallArgs): number 
 
 const WAITID_OPTIONS = WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | WHICH_CHILDREN;
 
+/** Whom waitid() is for. */
+interface WaitidTarget {
+  readonly idType: number;
+  readonly id: number;
+  /** A non-blocking pidfd: -EAGAIN instead of sleep. */
+  readonly noWait: boolean;
+}
+
+/** No process has it: a pidfd of one that is gone, or of a thread, finds no child. */
+const NO_PID = -1;
+
+/** @returns the target, -EINVAL or -EBADF. @linux kernel/exit.c:kernel_waitid_prepare */
+function waitidTarget(task: Task, idType: number, id: number): WaitidTarget | number {
+  switch (idType) {
+    case P_ALL:
+      return { idType, id, noWait: false };
+    case P_PID:
+      return id <= 0 ? -EINVAL : { idType, id, noWait: false };
+    case P_PGID:
+      if (id < 0) return -EINVAL;
+      return { idType, id: id === 0 ? task.signal.pgrp : id, noWait: false };
+    case P_PIDFD: {
+      if (id < 0) return -EINVAL;
+      const file = task.files.get(id);
+      const pid = file === undefined ? null : pidfdPid(file);
+      if (file === undefined || pid === null) return -EBADF;
+      const noWait = (file.flags & O_NONBLOCK) !== 0;
+      return { idType: P_PID, id: pid.task?.pid ?? NO_PID, noWait };
+    }
+    default:
+      return -EINVAL;
+  }
+}
+
 export function sysWaitid(kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const idType = args.int(0);
-  let id = args.int(1);
   const options = args.int(3);
   if ((options & ~WAITID_OPTIONS) !== 0) return -EINVAL;
   if ((options & (WEXITED | WSTOPPED | WCONTINUED)) === 0) return -EINVAL;
-  if (idType !== P_ALL && idType !== P_PID && idType !== P_PGID) return -EINVAL;
-  if (idType === P_PID && id <= 0) return -EINVAL;
-  if (idType === P_PGID && id === 0) id = task.signal.pgrp;
+  const which = waitidTarget(task, args.int(0), args.int(1));
+  if (typeof which === 'number') return which;
+  const { idType, id, noWait } = which;
   const result = new WaitResult();
-  const pid = doWait(kernel, task, { idType, id, options }, result);
+  const opts = { idType, id, options: noWait ? options | WNOHANG : options };
+  const pid = doWait(kernel, task, opts, result);
   if (pid < 0) return pid;
+  if (pid === 0 && noWait && (options & WNOHANG) === 0) return -EAGAIN;
   const mm = task.mm!;
   const addr = args.ulong(2);
   if (addr !== 0) {

@@ -34,7 +34,13 @@ import {
 } from '../kernel/signal.ts';
 import { doSigreturn, hartReg, putSigInfo, sasSsFlags, setAltStack } from '../kernel/sigframe.ts';
 import { UNBLOCKABLE, validSignal } from '../kernel/sigset.ts';
-import { SIGACTION_WORDS, type SignalStruct, type SigSet, type Task } from '../kernel/task.ts';
+import {
+  SIGACTION_WORDS,
+  type SigInfo,
+  type SignalStruct,
+  type SigSet,
+  type Task,
+} from '../kernel/task.ts';
 import type { SyscallArgs } from './args.ts';
 import { readTimespec } from './time.ts';
 
@@ -175,7 +181,7 @@ function restoreAwaited(task: Task): void {
   setBlocked(task, saved.lo, saved.hi);
 }
 
-function mayKill(task: Task, target: SignalStruct): boolean {
+export function mayKill(task: Task, target: SignalStruct): boolean {
   const { euid, uid } = task.cred;
   const { cred } = target.leader;
   if (euid === 0) return true;
@@ -239,6 +245,26 @@ export function sysTgkill(kernel: Kernel, task: Task, args: SyscallArgs): number
   return tkill(kernel, task, args.int(0), args.int(1), args.int(2));
 }
 
+/**
+ * Reads a siginfo_t.
+ * @param signo the number it is sent under; 0: the one it says itself.
+ * @returns it, or -EFAULT.
+ * @linux kernel/signal.c:copy_siginfo_from_user
+ */
+export function readSigInfo(task: Task, addr: number, signo: number): SigInfo | number {
+  const bytes = new Uint8Array(SIGINFO_BYTES);
+  if (copyFromUser(task.mm!, bytes, addr) !== 0) return -EFAULT;
+  const view = new DataView(bytes.buffer);
+  return sigInfo(signo === 0 ? view.getInt32(0, true) : signo, view.getInt32(8, true), {
+    errno: view.getInt32(4, true),
+    pid: view.getInt32(16, true),
+    uid: view.getUint32(20, true),
+    valueLo: view.getInt32(24, true),
+    valueHi: view.getInt32(28, true),
+    addr: fromHalves(view.getInt32(16, true), view.getInt32(20, true)),
+  });
+}
+
 /** Sends a siginfo the caller made; it may not look like one from the kernel. */
 function queueInfo(
   kernel: Kernel,
@@ -248,24 +274,15 @@ function queueInfo(
   addr: number,
   toGroup: boolean,
 ): number {
-  const bytes = new Uint8Array(SIGINFO_BYTES);
-  if (copyFromUser(task.mm!, bytes, addr) !== 0) return -EFAULT;
-  const view = new DataView(bytes.buffer);
-  const code = view.getInt32(8, true);
+  const info = readSigInfo(task, addr, sig);
+  if (typeof info === 'number') return info;
+  const { code } = info;
   const target = kernel.tasks.get(pid);
   if (target === undefined) return -ESRCH;
   if ((code >= 0 || code === SI_TKILL) && target.tgid !== task.tgid) return -EPERM;
   if (sig < 0 || sig > NSIG) return -EINVAL;
   if (!mayKill(task, target.signal)) return -EPERM;
   if (sig === 0) return 0;
-  const info = sigInfo(sig, code, {
-    errno: view.getInt32(4, true),
-    pid: view.getInt32(16, true),
-    uid: view.getUint32(20, true),
-    valueLo: view.getInt32(24, true),
-    valueHi: view.getInt32(28, true),
-    addr: fromHalves(view.getInt32(16, true), view.getInt32(20, true)),
-  });
   return sendSignal(target, info, toGroup);
 }
 

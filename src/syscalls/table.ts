@@ -16,6 +16,7 @@ import * as fileRw from './file_rw.ts';
 import * as fileStat from './file_stat.ts';
 import * as futex from './futex.ts';
 import * as mman from './mman.ts';
+import * as pidfd from './pidfd.ts';
 import * as poll from './poll.ts';
 import * as process from './process.ts';
 import * as signal from './signal.ts';
@@ -166,6 +167,7 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MPROTECT, 'mprotect', mman.sysMprotect),
   supported(unistd.NR_MREMAP, 'mremap', mman.sysMremap),
   partial(unistd.NR_MADVISE, 'madvise', mman.sysMadvise, 'MADV_HWPOISON and kin are refused'),
+  supported(unistd.NR_PROCESS_MADVISE, 'process_madvise', mman.sysProcessMadvise),
   supported(unistd.NR_MINCORE, 'mincore', mman.sysMincore),
   supported(unistd.NR_MSYNC, 'msync', mman.sysMsync),
   supported(unistd.NR_MLOCK, 'mlock', mman.sysMlock),
@@ -176,19 +178,17 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PPOLL, 'ppoll', poll.sysPpoll),
   supported(unistd.NR_PSELECT6, 'pselect6', poll.sysPselect6),
-  partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces, no CLONE_PIDFD'),
-  partial(
-    unistd.NR_CLONE3,
-    'clone3',
-    process.sysClone3,
-    'no namespaces, no CLONE_PIDFD, no set_tid',
-  ),
+  partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces'),
+  partial(unistd.NR_CLONE3, 'clone3', process.sysClone3, 'no namespaces, no set_tid'),
   supported(unistd.NR_EXECVE, 'execve', process.sysExecve),
   supported(unistd.NR_EXECVEAT, 'execveat', process.sysExecveat),
   supported(unistd.NR_EXIT, 'exit', process.sysExitCall),
   supported(unistd.NR_EXIT_GROUP, 'exit_group', process.sysExitGroupCall),
   supported(unistd.NR_WAIT4, 'wait4', process.sysWait4),
-  partial(unistd.NR_WAITID, 'waitid', process.sysWaitid, 'no P_PIDFD'),
+  supported(unistd.NR_WAITID, 'waitid', process.sysWaitid),
+  supported(unistd.NR_PIDFD_OPEN, 'pidfd_open', pidfd.sysPidfdOpen),
+  supported(unistd.NR_PIDFD_SEND_SIGNAL, 'pidfd_send_signal', pidfd.sysPidfdSendSignal),
+  supported(unistd.NR_PIDFD_GETFD, 'pidfd_getfd', pidfd.sysPidfdGetfd),
   supported(unistd.NR_GETPID, 'getpid', process.sysGetpid),
   supported(unistd.NR_GETTID, 'gettid', process.sysGettid),
   supported(unistd.NR_GETPPID, 'getppid', process.sysGetppid),

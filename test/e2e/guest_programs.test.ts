@@ -32,9 +32,19 @@ describe('guest programs', () => {
   });
 });
 
+const SELF_TESTS = [
+  'cow_fork',
+  'cow_break',
+  'cow_prctl',
+  'cow_switch',
+  'threads',
+  'signals',
+  'pidfd',
+];
+
 for (const cowPte of [true, false]) {
   describe(`self tests with ${cowPte ? 'copy-on-write page tables' : 'default fork'}`, () => {
-    for (const name of ['cow_fork', 'cow_break', 'cow_prctl', 'cow_switch', 'threads', 'signals']) {
+    for (const name of SELF_TESTS) {
       it(`pass: ${name}`, async () => {
         await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
           assertTap(await runGuest(machine, name));

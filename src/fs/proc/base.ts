@@ -264,6 +264,11 @@ export function lookupPid(kernel: Kernel, parent: Dentry, name: string): Dentry 
   return pidDentry(parent, name, PID_DIR, pidIno(task.pid, 0), pid);
 }
 
+/** Whether an open file is the directory of a process, which pidfd_send_signal() takes as well. @linux fs/proc/base.c:tgid_pidfd_to_pid */
+export function isProcessDir(file: File): boolean {
+  return file.fOps === PID_DIR_OPS && !procPid(file.inode).thread;
+}
+
 /** Number of /proc/PID itself. */
 export function pidDirIno(pid: number): number {
   return pidIno(pid, 0);

@@ -67,7 +67,8 @@ function showFdinfo(task: Task, fd: number): string | number {
   if (file === undefined) return -ENOENT;
   const flags = file.flags | (task.files.getCloexec(fd) ? O_CLOEXEC : 0);
   const { mnt } = file.path;
-  return `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mnt.id}\nino:\t${file.inode.ino}\n`;
+  const common = `pos:\t${file.pos}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${mnt.id}\nino:\t${file.inode.ino}\n`;
+  return common + (file.fOps.showFdinfo?.(file) ?? '');
 }
 
 const FDINFO_OPS = seqFileOps(showTask((task, _kernel, pid) => showFdinfo(task, pid.fd)));

@@ -50,7 +50,8 @@ describe('doMadvise()', () => {
       assert.equal(doMadvise(mm, BASE, PAGE, advice), -EINVAL);
     }
     assert.equal(doMadvise(mm, BASE + 1, PAGE, MADV_NORMAL), -EINVAL);
-    assert.equal(doMadvise(mm, BASE, 2 ** 60, MADV_NORMAL), -EINVAL);
+    assert.equal(doMadvise(mm, BASE, 2 ** 60, MADV_NORMAL), -ENOMEM);
+    assert.equal(doMadvise(mm, BASE, 2 ** 64 - BASE, MADV_NORMAL), -EINVAL);
     assert.equal(doMadvise(mm, BASE + PAGE, 0, MADV_NORMAL), 0);
     assert.equal(doMadvise(mm, BASE, 3 * PAGE, MADV_DONTNEED), -ENOMEM);
     assert.equal(peek(mm, BASE), 0);
