@@ -1,11 +1,14 @@
 /** Memory is out: the process that holds most of it is killed. @linux mm/oom_kill.c */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import type { MmStruct } from '../mm/mm_types.ts';
+import { oomReapTaskMm } from '../mm/oom_kill.ts';
 import { mmUsage } from '../mm/rss.ts';
+import { EAGAIN, EINVAL, ESRCH } from '../uapi/errno.ts';
 import { SIGKILL } from '../uapi/signal.ts';
 import { doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
-import { killProcess } from './signal.ts';
+import { isDying, killProcess } from './signal.ts';
 import type { SignalStruct } from './task.ts';
 
 /** Memory and importance of a process, in pages; larger dies first. -1000 in oom_score_adj exempts it. */
@@ -26,6 +29,27 @@ function reap(kernel: Kernel, victim: SignalStruct): void {
   victim.groupExit = true;
   victim.exitCode = SIGKILL;
   for (const thread of [...victim.threads]) doExit(kernel, thread, SIGKILL);
+}
+
+/** Whether every process that uses the address space is about to end. @linux mm/oom_kill.c:task_will_free_mem */
+function willFreeMem(kernel: Kernel, mm: MmStruct): boolean {
+  for (const task of kernel.tasks.values()) {
+    if (task.mm === mm && !isDying(task.signal)) return false;
+  }
+  return true;
+}
+
+/**
+ * Takes the memory of a killed process before it comes round to give it back itself.
+ * @returns 0; -ESRCH when it has none any more; -EINVAL when it, or another process with the
+ *   same address space, is not about to end; -EAGAIN when only part of it could be taken.
+ * @linux mm/oom_kill.c:SYSCALL_DEFINE2(process_mrelease)
+ */
+export function processMrelease(kernel: Kernel, signal: SignalStruct): number {
+  const mm = signal.threads.find((thread) => thread.mm !== null)?.mm ?? null;
+  if (mm === null) return -ESRCH;
+  if (!willFreeMem(kernel, mm)) return -EINVAL;
+  return oomReapTaskMm(mm) ? 0 : -EAGAIN;
 }
 
 /**

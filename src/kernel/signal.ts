@@ -33,6 +33,7 @@ import {
   sigBit,
   sigDefaultIgnored,
   sigDefaultStops,
+  sigDumpsCore,
   sigaddset,
   sigdelset,
   sigismember,
@@ -295,6 +296,28 @@ export function userSigInfo(
   code: typeof SI_USER | typeof SI_TKILL,
 ): SigInfo {
   return sigInfo(sig, code, { pid: from.tgid, uid: from.cred.uid });
+}
+
+/** Whether `sig` ends the whole process at once, without a core. @linux include/linux/signal.h:sig_fatal */
+function sigFatal(sighand: SighandStruct, sig: number): boolean {
+  if (sig === SIGKILL) return true;
+  if (sigDefaultIgnored(sig) || sigDefaultStops(sig) || sigDumpsCore(sig)) return false;
+  return handlerKind(sighand, sig) === SIG_DFL;
+}
+
+/** Whether a process ends before it runs another instruction. Linux says so by SIGNAL_GROUP_EXIT as soon as the signal is sent. */
+export function isDying(signal: SignalStruct): boolean {
+  if (signal.groupExit) return true;
+  for (const { pending, blockedLo, blockedHi, sighand } of signal.threads) {
+    let lo = (pending.lo | signal.pending.lo) & ~blockedLo;
+    let hi = (pending.hi | signal.pending.hi) & ~blockedHi;
+    for (let sig = firstSignal(lo, hi); sig !== 0; sig = firstSignal(lo, hi)) {
+      if (sigFatal(sighand, sig)) return true;
+      if (sig <= 32) lo &= ~sigBit(sig);
+      else hi &= ~sigBit(sig);
+    }
+  }
+  return false;
 }
 
 /** Takes the siginfo of `sig` off the queue, and the signal out of the set unless more are queued. */

@@ -7,11 +7,13 @@
 import { TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { expandStack } from './expand_stack.ts';
 import { handleMmFault } from './memory.ts';
+import { MMF_UNSTABLE } from './mm_struct.ts';
 import type { MmStruct } from './mm_types.ts';
 import {
   FAULT_FLAG_EXEC,
   FAULT_FLAG_WRITE,
   VM_FAULT_ACCERR,
+  VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from './vm_fault.ts';
 import { VM_EXEC, VM_GROWSDOWN, VM_READ, VM_WRITE } from './vma.ts';
@@ -39,5 +41,6 @@ export function userFault(mm: MmStruct, addr: Vaddr, flags: number): number {
     if ((vma.flags & VM_GROWSDOWN) === 0 || expandStack(vma, addr) !== 0) return VM_FAULT_SIGSEGV;
   }
   if (!accessAllowed(vma.flags, flags)) return VM_FAULT_SIGSEGV | VM_FAULT_ACCERR;
+  if ((mm.flags & MMF_UNSTABLE) !== 0) return VM_FAULT_SIGBUS;
   return handleMmFault(vma, addr, flags);
 }

@@ -4,6 +4,8 @@
 export const MMF_COW_PTE_READY = 1 << 0;
 /** fork shares this mm's page tables. Inherited over fork and exec. */
 export const MMF_COW_PTE = 1 << 1;
+/** Private pages have been taken away from under dying tasks: a fault there is SIGBUS. */
+export const MMF_UNSTABLE = 1 << 2;
 
 /** No limit, as RLIM_INFINITY. */
 export const RLIM_NONE = Number.POSITIVE_INFINITY;

@@ -4,7 +4,8 @@ import type { File } from '../fs/fs_types.ts';
 import { isProcessDir } from '../fs/proc/base.ts';
 import { getProcTask, ptraceMayAccess, taskHasExited } from '../fs/proc/pid.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { pidfdOpen, pidfdPid, taskPid } from '../kernel/pidfd.ts';
+import { processMrelease } from '../kernel/oom_kill.ts';
+import { pidfdGetTask, pidfdOpen, pidfdPid, taskPid } from '../kernel/pidfd.ts';
 import { forEachInGroup, sendSignal, userSigInfo } from '../kernel/signal.ts';
 import type { Pid, SigInfo, SignalStruct, Task } from '../kernel/task.ts';
 import { EBADF, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
@@ -106,6 +107,12 @@ export function sysPidfdSendSignal(kernel: Kernel, task: Task, args: SyscallArgs
   }
   if (pid.task === null) return -ESRCH;
   return sendTo(task, pid.task, info, scope === PIDFD_SIGNAL_THREAD_GROUP);
+}
+
+export function sysProcessMrelease(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  if (args.uint(1) !== 0) return -EINVAL;
+  const target = pidfdGetTask(task, args.int(0));
+  return typeof target === 'number' ? target : processMrelease(kernel, target.signal);
 }
 
 /** Copies a descriptor of another process, as if it had been sent. @linux kernel/pid.c:SYSCALL_DEFINE3(pidfd_getfd) */

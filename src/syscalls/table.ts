@@ -188,6 +188,7 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_WAITID, 'waitid', process.sysWaitid),
   supported(unistd.NR_PIDFD_OPEN, 'pidfd_open', pidfd.sysPidfdOpen),
   supported(unistd.NR_PIDFD_SEND_SIGNAL, 'pidfd_send_signal', pidfd.sysPidfdSendSignal),
+  supported(unistd.NR_PROCESS_MRELEASE, 'process_mrelease', pidfd.sysProcessMrelease),
   supported(unistd.NR_PIDFD_GETFD, 'pidfd_getfd', pidfd.sysPidfdGetfd),
   supported(unistd.NR_GETPID, 'getpid', process.sysGetpid),
   supported(unistd.NR_GETTID, 'gettid', process.sysGettid),

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
-import { doMadvise, madviseSetAnonName } from '../../../src/mm/madvise.ts';
+import {
+  doMadvise,
+  madviseSetAnonName,
+  processMadviseValid,
+  vectorMadvise,
+} from '../../../src/mm/madvise.ts';
 import { doMlock } from '../../../src/mm/mlock.ts';
 import { findVma } from '../../../src/mm/mmap.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
@@ -206,6 +211,47 @@ describe('doMadvise()', () => {
     doMadvise(mm, BASE, PAGE, MADV_DODUMP);
     assert.equal(flags() & all, VM_NOHUGEPAGE);
     mmput(mm);
+  });
+});
+
+describe('vectorMadvise()', () => {
+  it('counts the bytes of segments done before one fails', () => {
+    const pgdat = testPgData(8);
+    const mm = testMm(pgdat);
+    map(mm, BASE, 4 * PAGE);
+    touch(mm, BASE, 4 * PAGE, 7);
+    const vector = (...pairs: [number, number][]): number =>
+      vectorMadvise(
+        mm,
+        pairs.map(([addr, len]) => ({ addr, len })),
+        MADV_DONTNEED,
+      );
+    assert.equal(vector([BASE, PAGE], [BASE + 2 * PAGE, 100]), PAGE + 100, 'as asked, not rounded');
+    assert.deepEqual(
+      [0, 1, 2, 3].map((i) => peek(mm, BASE + i * PAGE)),
+      [0, 7, 0, 7],
+    );
+    assert.equal(vector(), 0);
+    assert.equal(vector([1, 0]), 0, 'nothing asked for is not looked at');
+    assert.equal(vector([1, 0], [BASE, PAGE]), -EINVAL);
+    assert.equal(vector([BASE, 0], [BASE + PAGE, PAGE]), PAGE);
+    assert.equal(vector([BASE + 1, PAGE]), -EINVAL);
+    assert.equal(vector([BASE + 4 * PAGE, PAGE]), -ENOMEM);
+    assert.equal(vector([BASE + 3 * PAGE, PAGE], [BASE + 4 * PAGE, PAGE], [BASE, PAGE]), PAGE);
+    assert.equal(vector([BASE + 3 * PAGE, 2 * PAGE]), -ENOMEM, 'a hole, the rest done');
+    checkPageTables(pgdat);
+    mmput(mm);
+  });
+
+  it("is for hints only where the memory is somebody else's", () => {
+    for (const advice of [MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED]) {
+      assert.equal(processMadviseValid(advice, true), 0);
+    }
+    for (const advice of [MADV_DONTNEED, MADV_FREE, MADV_NORMAL, MADV_POPULATE_READ, -1, 999]) {
+      assert.equal(processMadviseValid(advice, true), -EINVAL);
+    }
+    assert.equal(processMadviseValid(MADV_DONTNEED, false), 0);
+    assert.equal(processMadviseValid(-1, false), -EINVAL);
   });
 });
 
