@@ -28,7 +28,7 @@ import {
   PTE_A,
   PTE_D,
   PTE_R,
-  PTE_SHARED,
+  PTE_PATH_RO,
   PTE_U,
   PTE_V,
   PTE_W,
@@ -89,7 +89,7 @@ function fail(f: FunctionBuilder): void {
 }
 
 /**
- * walk: Privileged 4.3.2, with our SHARED bit taking W off everything below it. Sets A, and D for
+ * walk: Privileged 4.3.2, with our SHARED and SD_CLEARED bits taking W off everything below it. Sets A, and D for
  * a store, in the leaf. Superpages of any level are honoured.
  */
 function emitWalk(f: FunctionBuilder): void {
@@ -200,7 +200,7 @@ function checkLeaf(f: FunctionBuilder, kind: number, pte: number, path: number):
   f.i32Const(TLB_WRITE);
   f.op(Op.i32Eq);
   f.get(path);
-  f.i32Const(PTE_SHARED);
+  f.i32Const(PTE_PATH_RO);
   f.op(Op.i32And);
   f.op(Op.i32Eqz);
   f.op(Op.i32Eqz);

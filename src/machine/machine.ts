@@ -124,6 +124,11 @@ function memoryBytes(wanted: number | undefined): number {
   );
 }
 
+/** Tables of all levels. */
+function total(byLevel: Float64Array): number {
+  return byLevel.reduce((sum, n) => sum + n, 0);
+}
+
 function createRam(bytes: number): Ram {
   try {
     return new Ram(bytes);
@@ -314,9 +319,9 @@ export class Machine implements ProcessHost {
       majorFaults: vmstat.pgmajfault,
       pageCopies: vmstat.pgcow,
       pageReuses: vmstat.pgreuse,
-      sharedTables: vmstat.cowPteShared,
-      tableCopies: vmstat.cowPteBreakCopy,
-      tableReuses: vmstat.cowPteBreakReuse,
+      sharedTables: total(vmstat.cowShared),
+      tableCopies: total(vmstat.cowBreakCopy),
+      tableReuses: total(vmstat.cowBreakReuse),
       tableFallbacks: vmstat.cowPteFallback,
       oomKills: vmstat.oomKill,
       memoryBytes: ram.layout.bytes,

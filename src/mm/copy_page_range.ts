@@ -1,47 +1,64 @@
 /**
- * fork's page tables: for every table of the parent, share it or copy it.
+ * fork's page tables: the child's root names the parent's tables, or gets copies.
  *
- * Whether a leaf table can be shared is known before anything is done to it: the VMAs that
- * the child does not get as they are (VM_UNSHAREABLE) mark the tables they reach, and only
- * when the mm has such VMAs at all.
+ *     with COW page tables              without
+ *
+ *     parent root [S][S]                every leaf table of a VMA with private pages is
+ *                  |  |                 copied; the rest is left to the child's faults
+ *     child  root [S][S]
+ *
+ * Sharing costs what the root has entries for, however much is mapped below. Whether a table
+ * can be shared is known before anything is done to it: VMAs that the child does not get as
+ * they are (VM_UNSHAREABLE) mark the tables on their paths, and pins have marked theirs. Only
+ * marked tables are looked into, down to the leaf tables that have to be copied.
  *
  * @linux mm/memory.c:copy_page_range
  */
 
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
-  blockEnd,
+  entryPtr,
+  LEVEL_PGD,
+  LEVEL_PTE,
+  LEVEL_SIZE,
+  mkPte,
+  mkTable,
   PMD_SIZE,
-  pmdAlignDown,
   pteIndex,
   ptePfn,
+  PTE_SD_CLEARED,
   PTE_SHARED,
   PTE_WORDS,
   PTRS_PER_TABLE,
-  PUD_SIZE,
+  tableOf,
   type Pfn,
   type Pte,
-  type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { copyPteRange } from './copy_pte.ts';
+import { anonVmaPrepare, pageAddNewAnonRmap } from './anon_vma.ts';
+import { breakCowPath, pteAlloc } from './cow_pte.ts';
+import { copyPteRange, pagePinnedExclusive } from './copy_pte.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
-import { MMF_COW_PTE } from './mm_struct.ts';
-import { NO_PFN, PG_TABLE_NOSHARE } from './page.ts';
-import { walkLeafTables } from './pagewalk.ts';
-import { leafTableAlloc, NO_PTEP, pmdAlloc, pmdPtrOf, skipMissing } from './pgtable.ts';
-import { VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
+import { allocPage, copyPage } from './page_alloc.ts';
+import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
+import { pteLast, walkLeafTables } from './pagewalk.ts';
+import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
+import { addTableRss } from './pte_ops.ts';
+import { VM_DONTCOPY, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
 
-/** Sets or clears PG_TABLE_NOSHARE on the leaf tables that an unshareable VMA reaches. */
-export function markUnshareableTables(mm: MmStruct, mark: boolean): void {
+/** Sets or clears PG_TABLE_NOSHARE on the tables on the paths of VMAs that cannot be shared. */
+function markUnshareableTables(mm: MmStruct, mark: boolean): void {
   if (mm.unshareableVmas === 0) return;
-  const { pgdat } = mm;
+  const { flags } = mm.pgdat.page;
   for (const vma of mm.vmas) {
     if ((vma.flags & VM_UNSHAREABLE) === 0) continue;
-    walkLeafTables(mm, vma.start, vma.end, (pmdp) => {
-      const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
-      if (mark) pgdat.page.flags[table]! |= PG_TABLE_NOSHARE;
-      else pgdat.page.flags[table]! &= ~PG_TABLE_NOSHARE;
+    walkLeafTables(mm, vma.start, vma.end, (_pmdp, addr) => {
+      for (let level: number = LEVEL_PTE; level < LEVEL_PGD; level++) {
+        const table = tableAt(mm, addr, level);
+        if (mark) flags[table]! |= PG_TABLE_NOSHARE;
+        else flags[table]! &= ~PG_TABLE_NOSHARE;
+      }
       return 0;
     });
   }
@@ -55,88 +72,183 @@ function vmaNeedsCopy(vma: Vma): boolean {
   return vma.anonVmaChain.length !== 0;
 }
 
-function copyOneTable(dst: MmStruct, dstPmdp: PtePtr, src: Pfn, addr: Vaddr, next: Vaddr): number {
-  const table = leafTableAlloc(dst, dstPmdp, addr);
-  if (table === NO_PFN) return -ENOMEM;
-  const last = next - pmdAlignDown(addr) >= PMD_SIZE ? PTRS_PER_TABLE : pteIndex(next);
-  copyPteRange(dst.pgdat, src, table, pteIndex(addr), last);
-  return 0;
+/** @returns true when an entry of [first, last) maps a page that may not get a second mapping. */
+function mapsPinned(pgdat: PgData, table: Pfn, first: number, last: number): boolean {
+  const { u32 } = pgdat.ram;
+  const end = entryPtr(table, last);
+  for (let at = entryPtr(table, first) as number; at < end; at += PTE_WORDS) {
+    if (pagePinnedExclusive(pgdat, u32[at] as Pte)) return true;
+  }
+  return false;
 }
 
 /**
- * Shares the leaf tables of [addr, end), which one PMD table maps on either side.
- * A table that several VMAs reach was shared whole at the first of them.
- * @hot 1 GiB is 512 rounds of this loop.
+ * A pinned page stays the parent's alone: the child gets a copy of it now.
+ * @returns 0 or -ENOMEM with nothing changed.
+ * @linux mm/memory.c:copy_present_page
  */
-function sharePmdRange(pgdat: PgData, srcPmdp: PtePtr, dstPmdp: PtePtr, entries: number): void {
-  const { u32 } = pgdat.ram;
-  const { ptRefs } = pgdat.page;
-  const shift = dstPmdp - srcPmdp;
-  const end = srcPmdp + entries * PTE_WORDS;
-  let shared = 0;
-  for (let at = srcPmdp as number; at < end; at += PTE_WORDS) {
-    if (u32[at] === 0 || u32[at + shift] !== 0) continue;
-    const entry = u32[at]! | PTE_SHARED;
-    u32[at] = entry;
-    u32[at + shift] = entry;
-    ptRefs[ptePfn(entry as Pte)]!++;
-    shared++;
-  }
-  pgdat.vmstat.cowPteShared += shared;
+function copyPinnedPage(childVma: Vma, addr: Vaddr, pte: Pte, table: Pfn): number {
+  const { mm } = childVma;
+  const { pgdat } = mm;
+  const pfn = anonVmaPrepare(childVma) === 0 ? allocPage(pgdat) : NO_PFN;
+  if (pfn === NO_PFN) return -ENOMEM;
+  copyPage(pgdat, pfn, ptePfn(pte));
+  pageAddNewAnonRmap(pgdat, pfn, childVma, addr);
+  pgdat.page.ptAnon[table]!++;
+  const pfnBits = mkPte(ptePfn(pte), 0);
+  pgdat.ram.u32[entryPtr(table, pteIndex(addr))] = mkPte(pfn, pte ^ pfnBits);
+  return 0;
 }
 
-/** As sharePmdRange(), with tables among them that have to be copied, or all of them. */
-function copyPmdRange(dst: MmStruct, src: MmStruct, vma: Vma, start: Vaddr, end: Vaddr): number {
+/** copyPteRange() where pinned pages are among those copied. */
+function copyPtesPinned(dst: MmStruct, src: Pfn, table: Pfn, addr: Vaddr, next: Vaddr): number {
+  const { pgdat } = dst;
+  const vma = dst.vmas.find(addr)!;
+  for (let at = addr; at < next; at += PAGE_SIZE) {
+    const index = pteIndex(at);
+    const pte = pgdat.ram.u32[entryPtr(src, index)] as Pte;
+    if (pagePinnedExclusive(pgdat, pte)) {
+      const err = copyPinnedPage(vma, at, pte, table);
+      if (err !== 0) return err;
+    } else copyPteRange(pgdat, src, table, index, index + 1, false);
+  }
+  return 0;
+}
+
+/** Copies the entries of one VMA, [addr, next), from a leaf table of the parent to one of the child. */
+function copyOneRange(dst: MmStruct, src: Pfn, table: Pfn, addr: Vaddr, next: Vaddr): number {
+  const first = pteIndex(addr);
+  const last = pteLast(addr, next);
+  const pinned = (dst.pgdat.page.flags[src]! & PG_TABLE_PINNED) !== 0;
+  if (pinned && mapsPinned(dst.pgdat, src, first, last)) {
+    return copyPtesPinned(dst, src, table, addr, next);
+  }
+  copyPteRange(dst.pgdat, src, table, first, last, false);
+  return 0;
+}
+
+/** Copies of a leaf table that cannot be shared what the child gets of it, VMA by VMA. */
+function copyLeafTable(dst: MmStruct, src: MmStruct, old: Pfn, table: Pfn, base: Vaddr): number {
+  const end = base + PMD_SIZE;
+  let err = 0;
+  let vma = src.vmas.find(base);
+  while (vma !== undefined && vma.start < end && err === 0) {
+    const gets = (vma.flags & (VM_DONTCOPY | VM_WIPEONFORK)) === 0 && vmaNeedsCopy(vma);
+    const from = Math.max(vma.start, base);
+    if (gets) err = copyOneRange(dst, old, table, from, Math.min(vma.end, end));
+    vma = src.vmas.next(vma);
+  }
+  addTableRss(dst, old, -1);
+  addTableRss(dst, table, 1);
+  return err;
+}
+
+/** Clears the PINNED mark of a table below which nothing is pinned any more. @returns true if it is still set. */
+function stillPinned(pgdat: PgData, table: Pfn, level: number): boolean {
+  const { flags } = pgdat.page;
+  const { u32 } = pgdat.ram;
+  if ((flags[table]! & PG_TABLE_PINNED) === 0) return false;
+  let pinned = level === LEVEL_PTE && mapsPinned(pgdat, table, 0, PTRS_PER_TABLE);
+  if (level !== LEVEL_PTE) {
+    const end = entryPtr(table, PTRS_PER_TABLE);
+    for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
+      if (u32[at] !== 0 && stillPinned(pgdat, ptePfn(u32[at] as Pte), level - 1)) pinned = true;
+    }
+  }
+  if (!pinned) flags[table]! &= ~PG_TABLE_PINNED;
+  return pinned;
+}
+
+/** @returns true when the child cannot have this table of the parent itself. */
+function mustCopy(pgdat: PgData, table: Pfn, level: number): boolean {
+  const { flags } = pgdat.page;
+  if ((flags[table]! & (PG_TABLE_NOSHARE | PG_TABLE_PINNED)) === 0) return false;
+  return stillPinned(pgdat, table, level) || (flags[table]! & PG_TABLE_NOSHARE) !== 0;
+}
+
+/**
+ * Points the entries of the child's table `to` at the tables that the parent's `from` names, or
+ * at copies of those that cannot be shared. `base` is the first address that they map.
+ * @returns 0, or -ENOMEM with the child partly filled.
+ * @hot the common case is the root alone: a handful of entries.
+ */
+function shareTable(
+  dst: MmStruct,
+  src: MmStruct,
+  from: Pfn,
+  to: Pfn,
+  level: number,
+  base: Vaddr,
+): number {
   const { pgdat } = src;
   const { u32 } = pgdat.ram;
-  const share = (src.flags & MMF_COW_PTE) !== 0;
-  for (let addr = start; addr < end; ) {
-    const next = blockEnd(addr, end, PMD_SIZE);
-    const srcPmdp = pmdPtrOf(src, addr);
-    const dstPmdp = pmdPtrOf(dst, addr);
-    const table = ptePfn(u32[srcPmdp] as Pte);
-    const noshare = !share || (pgdat.page.flags[table]! & PG_TABLE_NOSHARE) !== 0;
-    if (!noshare) sharePmdRange(pgdat, srcPmdp, dstPmdp, 1);
-    else if (table !== NO_PFN && vmaNeedsCopy(vma)) {
-      if (share) pgdat.vmstat.cowPteFallback++;
-      const err = copyOneTable(dst, dstPmdp, table, addr, next);
-      if (err !== 0) return err;
+  const childLevel = level - 1;
+  for (let i = 0; i < PTRS_PER_TABLE; i++) {
+    const srcEntry = entryPtr(from, i);
+    const value = u32[srcEntry] as Pte;
+    if (value === 0) continue;
+    const child = ptePfn(value);
+    if (!mustCopy(pgdat, child, childLevel)) {
+      u32[srcEntry] = value | PTE_SHARED;
+      u32[entryPtr(to, i)] = value | PTE_SHARED;
+      pgdat.page.ptRefs[child]!++;
+      pgdat.vmstat.cowShared[childLevel]!++;
+      continue;
     }
-    addr = next;
+    const addr = base + i * LEVEL_SIZE[level]!;
+    const table = allocTable(dst, childLevel, addr);
+    if (table === NO_PFN) return -ENOMEM;
+    u32[entryPtr(to, i)] = mkTable(table) | (value & PTE_SD_CLEARED);
+    let err: number;
+    if (childLevel === LEVEL_PTE) {
+      pgdat.vmstat.cowPteFallback++;
+      err = copyLeafTable(dst, src, child, table, addr);
+    } else err = shareTable(dst, src, child, table, childLevel, addr);
+    if (err !== 0) return err;
   }
   return 0;
 }
 
 /**
- * Gives the child what the parent maps in one VMA. The child's VMA is in place already.
+ * Gives the child all page tables of the parent, by reference. Its VMAs are in place already.
  * The caller flushes the parent's write TLB afterwards.
  *
  * @returns 0, or -ENOMEM with the child partly filled; the caller tears it down.
- * @linux mm/memory.c:copy_page_range
  * @patch 02/14
  */
+export function sharePageTables(dst: MmStruct, src: MmStruct): number {
+  markUnshareableTables(src, true);
+  dst.rss.set(src.rss);
+  const err = shareTable(dst, src, src.pgd, dst.pgd, LEVEL_PGD, 0);
+  markUnshareableTables(src, false);
+  return err;
+}
+
+/** Default fork of the part [addr, next) of one VMA, which one leaf table maps. */
+function copyPmdRange(dst: MmStruct, src: MmStruct, addr: Vaddr, next: Vaddr): number {
+  // A pending soft-dirty clear is done now: the child's tables have no mark for it.
+  const sdCleared = (pathFlags(src, addr) & PTE_SD_CLEARED) !== 0;
+  if (sdCleared && breakCowPath(src, addr) !== 0) return -ENOMEM;
+  const ptep = pteAlloc(dst, addr);
+  if (ptep === NO_PTEP) return -ENOMEM;
+  const table = tableOf(ptep);
+  addTableRss(dst, table, -1);
+  const err = copyOneRange(dst, tableAt(src, addr, LEVEL_PTE), table, addr, next);
+  addTableRss(dst, table, 1);
+  return err;
+}
+
+/**
+ * Gives the child copies of what the parent maps in one VMA, as far as its faults could not
+ * bring it back. The child's VMA is in place already. The caller flushes the parent's write TLB
+ * afterwards.
+ *
+ * @returns 0, or -ENOMEM with the child partly filled; the caller tears it down.
+ * @linux mm/memory.c:copy_page_range
+ */
 export function copyPageRange(dst: MmStruct, src: MmStruct, vma: Vma): number {
-  const share = (src.flags & MMF_COW_PTE) !== 0;
-  if ((vma.flags & VM_WIPEONFORK) !== 0) return 0;
-  if (!share && !vmaNeedsCopy(vma)) return 0;
-  const shareAll = share && src.unshareableVmas === 0;
-  for (let addr = vma.start; addr < vma.end; ) {
-    const srcPmdp = pmdPtrOf(src, addr);
-    if (srcPmdp === NO_PTEP) {
-      addr = skipMissing(src, addr, vma.end);
-      continue;
-    }
-    const next = blockEnd(addr, vma.end, PUD_SIZE);
-    const dstPmdp = pmdAlloc(dst, addr);
-    if (dstPmdp === NO_PTEP) return -ENOMEM;
-    if (shareAll) {
-      const entries = Math.ceil((next - pmdAlignDown(addr)) / PMD_SIZE);
-      sharePmdRange(src.pgdat, srcPmdp, dstPmdp, entries);
-    } else {
-      const err = copyPmdRange(dst, src, vma, addr, next);
-      if (err !== 0) return err;
-    }
-    addr = next;
-  }
-  return 0;
+  if ((vma.flags & VM_WIPEONFORK) !== 0 || !vmaNeedsCopy(vma)) return 0;
+  return walkLeafTables(src, vma.start, vma.end, (_pmdp, addr, next) =>
+    copyPmdRange(dst, src, addr, next),
+  );
 }

@@ -13,6 +13,8 @@
 
 import {
   entryPtr,
+  ptePfn,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_V,
   PTE_W,
@@ -22,14 +24,22 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import type { PgData } from './mm_types.ts';
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED } from './page.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED, pageMaybeDmaPinned } from './page.ts';
 
 /**
  * Copies entries [first, last) of table `src` into `dst`, whose entries there are empty, and
  * counts them in `dst`. The caller flushes write TLB entries made through `src`, if any.
+ * @param clearSoftDirty the copies count as not written since (PTE_SD_CLEARED on the way to src).
  * @hot 512 entries a call; 1 GiB is 512 calls.
  */
-export function copyPteRange(pgdat: PgData, src: Pfn, dst: Pfn, first: number, last: number): void {
+export function copyPteRange(
+  pgdat: PgData,
+  src: Pfn,
+  dst: Pfn,
+  first: number,
+  last: number,
+  clearSoftDirty: boolean,
+): void {
   const { u32 } = pgdat.ram;
   const { refcount, mapcount, flags } = pgdat.page;
   const start = entryPtr(src, first);
@@ -56,9 +66,18 @@ export function copyPteRange(pgdat: PgData, src: Pfn, dst: Pfn, first: number, l
       } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
     } else if ((pte & PTE_V) === 0) bug('copy_pte_range: swap entry');
-    u32[at + shift] = pte;
+    u32[at + shift] = clearSoftDirty ? pte & ~(PTE_SOFT_DIRTY | PTE_W) : pte;
   }
   pgdat.page.ptAnon[dst]! += anon;
   pgdat.page.ptShmem[dst]! += shmem;
   pgdat.page.ptFile[dst]! += file;
+}
+
+/** @returns true when the page may not get a second mapping: somebody reads or writes it by its frame. */
+export function pagePinnedExclusive(pgdat: PgData, pte: Pte): boolean {
+  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return false;
+  const pfn = ptePfn(pte);
+  const pinnable = PG_ANON | PG_ANON_EXCLUSIVE;
+  if ((pgdat.page.flags[pfn]! & pinnable) !== pinnable) return false;
+  return pageMaybeDmaPinned(pgdat.page, pfn);
 }

@@ -138,7 +138,8 @@ function filemapFault(ctx: FaultContext): number {
  */
 function filemapMapPages(vma: Vma, addr: Vaddr, ptep: PtePtr): void {
   const { mapping } = vma.file!;
-  const { pgdat } = vma.mm;
+  const { mm } = vma;
+  const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const slot = pteIndex(addr);
   const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
@@ -158,7 +159,7 @@ function filemapMapPages(vma: Vma, addr: Vaddr, ptep: PtePtr): void {
     if (pfn === NO_PFN) continue;
     getPage(pgdat, pfn);
     pgdat.page.mapcount[pfn]!++;
-    ptAccountAdd(pgdat, near, pfn);
+    ptAccountAdd(mm, near, pfn);
     u32[near] = mkPte(pfn, bits);
   }
 }

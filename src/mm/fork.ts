@@ -6,7 +6,7 @@
 
 import { vmaLinkFile, vmaUnlinkFile } from './address_space.ts';
 import { anonVmaFork, unlinkAnonVmas } from './anon_vma.ts';
-import { copyPageRange, markUnshareableTables } from './copy_page_range.ts';
+import { copyPageRange, sharePageTables } from './copy_page_range.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from './mm_struct.ts';
 import { MmStruct, Vma, type MmLimits, type PgData } from './mm_types.ts';
 import { pgdAlloc } from './pgtable.ts';
@@ -74,16 +74,18 @@ function dupVma(mm: MmStruct, old: Vma): Vma {
 }
 
 function dupMmap(mm: MmStruct, old: MmStruct): number {
+  const share = (old.flags & MMF_COW_PTE) !== 0;
   for (const oldVma of old.vmas) {
     if ((oldVma.flags & VM_DONTCOPY) !== 0) {
       vmStatAccount(mm, oldVma.flags, -vmaPages(oldVma), oldVma.file);
       continue;
     }
     mm.vmas.append(dupVma(mm, oldVma));
+    if (share) continue;
     const err = copyPageRange(mm, old, oldVma);
     if (err !== 0) return err;
   }
-  return 0;
+  return share ? sharePageTables(mm, old) : 0;
 }
 
 /**
@@ -102,9 +104,7 @@ export function dupMm(old: MmStruct): MmStruct | null {
   const mm = mmAlloc(old.pgdat, old.limits);
   if (mm === null) return null;
   copyMmFields(mm, old);
-  markUnshareableTables(old, true);
   const err = dupMmap(mm, old);
-  markUnshareableTables(old, false);
   flushTlbWrite(old);
   if (err === 0) return mm;
   mmput(mm);

@@ -33,7 +33,7 @@ import {
 import type { UserSegment } from './iov_iter.ts';
 import { populateRange } from './memory.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
-import { noteUnmap } from './rss.ts';
+import { updateHiwaterRss } from './rss.ts';
 import { truncatePagecacheRange } from './truncate.ts';
 import {
   VM_DONTCOPY,
@@ -149,7 +149,7 @@ function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): n
   });
   const err = zapPrepare(mm, start, stop);
   if (err !== 0) return err;
-  noteUnmap(mm, (stop - start) / PAGE_SIZE);
+  updateHiwaterRss(mm);
   zapRange(mm, start, stop);
   return ret;
 }

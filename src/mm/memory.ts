@@ -14,17 +14,15 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
-  entryPtr,
   mkPte,
   pageAlignDown,
-  pteIndex,
   ptePfn,
   PTE_A,
   PTE_D,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_V,
   PTE_W,
-  tableShared,
   type Pfn,
   type Pte,
   type PtePtr,
@@ -33,11 +31,11 @@ import {
 import { bug } from '../lib/assert.ts';
 import { EFAULT, ENOMEM } from '../uapi/errno.ts';
 import { anonVmaPrepare, pageAddNewAnonRmap, pageMoveAnonRmap } from './anon_vma.ts';
-import { breakCowPte } from './cow_pte.ts';
+import { pteAlloc } from './cow_pte.ts';
 import type { FaultContext, MmStruct, Vma } from './mm_types.ts';
 import { allocPage, allocZeroedPage, copyPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
-import { leafTableAlloc, NO_PTEP, pmdAlloc } from './pgtable.ts';
+import { NO_PTEP, ptePtrOf } from './pgtable.ts';
 import { pageRemoveRmap, ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
 import { flushTlbPage } from './tlbflush.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from './vm_fault.ts';
@@ -46,14 +44,15 @@ import { VM_SHARED, VM_WRITE } from './vma.ts';
 /** Leaf bits of an anonymous page that its process may write. */
 function anonProt(vma: Vma): number {
   const prot = vmGetPageProt(vma.flags);
-  return (vma.flags & VM_WRITE) === 0 ? prot : prot | PTE_W | PTE_D;
+  return (vma.flags & VM_WRITE) === 0 ? prot : prot | PTE_W | PTE_D | PTE_SOFT_DIRTY;
 }
 
 /** Maps a fresh private page at an empty or special entry. */
 function setNewAnonPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
-  const { pgdat } = vma.mm;
+  const { mm } = vma;
+  const { pgdat } = mm;
   pageAddNewAnonRmap(pgdat, pfn, vma, addr);
-  ptAccountAdd(pgdat, ptep, pfn);
+  ptAccountAdd(mm, ptep, pfn);
   pgdat.ram.u32[ptep] = mkPte(pfn, anonProt(vma));
 }
 
@@ -73,15 +72,16 @@ function doAnonymousPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): nu
 
 /** Maps a page of the page cache, whose reference the mapping takes over. */
 function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): void {
-  const { pgdat } = vma.mm;
+  const { mm } = vma;
+  const { pgdat } = mm;
   const { page } = pgdat;
   let bits = vmGetPageProt(vma.flags);
   if ((flags & FAULT_FLAG_WRITE) !== 0) {
-    bits |= PTE_D;
+    bits |= PTE_D | PTE_SOFT_DIRTY;
     page.flags[pfn]! |= PG_DIRTY;
   }
   page.mapcount[pfn]!++;
-  ptAccountAdd(pgdat, ptep, pfn);
+  ptAccountAdd(mm, ptep, pfn);
   pgdat.ram.u32[ptep] = mkPte(pfn, bits);
 }
 
@@ -114,7 +114,7 @@ function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
 
 /** Makes a page writable that nobody else has. @linux mm/memory.c:wp_page_reuse */
 function wpPageReuse(mm: MmStruct, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
-  mm.pgdat.ram.u32[ptep] = pte | PTE_W | PTE_D | PTE_A;
+  mm.pgdat.ram.u32[ptep] = pte | PTE_W | PTE_D | PTE_A | PTE_SOFT_DIRTY;
   mm.pgdat.vmstat.pgreuse++;
   flushTlbPage(mm, addr);
   return 0;
@@ -131,7 +131,7 @@ function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
   if (!special) {
     const old = ptePfn(pte);
     copyPage(pgdat, pfn, old);
-    pageRemoveRmap(pgdat, ptep, old);
+    pageRemoveRmap(mm, ptep, old);
     pgdat.vmstat.pgcow++;
   }
   setNewAnonPte(vma, addr, ptep, pfn);
@@ -175,7 +175,7 @@ function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): num
   if ((pte & PTE_V) === 0) return bug('handle_pte_fault: swap entry');
   if ((flags & FAULT_FLAG_WRITE) !== 0) {
     if ((pte & PTE_W) === 0) return doWpPage(vma, addr, ptep, pte);
-    u32[ptep] = pte | PTE_A | PTE_D;
+    u32[ptep] = pte | PTE_A | PTE_D | PTE_SOFT_DIRTY;
   } else u32[ptep] = pte | PTE_A;
   flushTlbPage(mm, addr);
   return 0;
@@ -194,21 +194,14 @@ export function handleMmFault(vma: Vma, address: Vaddr, flags: number): number {
   const addr = pageAlignDown(address);
   pgdat.vmstat.pgfault++;
   mm.minorFaults++;
-  const pmdp = pmdAlloc(mm, addr);
-  if (pmdp === NO_PTEP) return VM_FAULT_OOM;
-  const pmd = pgdat.ram.u32[pmdp] as Pte;
-  let table = ptePfn(pmd);
-  if (pmd === 0) {
-    table = leafTableAlloc(mm, pmdp, addr);
-    if (table === NO_PFN) return VM_FAULT_OOM;
-  } else if (tableShared(pmd)) {
-    const present = pgdat.ram.u32[entryPtr(table, pteIndex(addr))] !== 0;
-    if (!present || (flags & FAULT_FLAG_WRITE) !== 0) {
-      if (breakCowPte(mm, pmdp, addr) !== 0) return VM_FAULT_OOM;
-      table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
-    }
+  // A read of what is there needs no table of its own; all else writes an entry.
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  let ptep = write ? NO_PTEP : ptePtrOf(mm, addr);
+  if (ptep === NO_PTEP || (pgdat.ram.u32[ptep]! & PTE_V) === 0) {
+    ptep = pteAlloc(mm, addr);
+    if (ptep === NO_PTEP) return VM_FAULT_OOM;
   }
-  return handlePteFault(vma, addr, entryPtr(table, pteIndex(addr)), flags);
+  return handlePteFault(vma, addr, ptep, flags);
 }
 
 /**

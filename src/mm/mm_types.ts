@@ -157,6 +157,13 @@ export interface MmLimits {
   memlock: number;
 }
 
+/** Indexes of MmStruct.rss. @linux include/linux/mm_types_task.h */
+export const MM_FILEPAGES = 0;
+export const MM_ANONPAGES = 1;
+export const MM_SWAPENTS = 2;
+export const MM_SHMEMPAGES = 3;
+export const NR_MM_COUNTERS = 4;
+
 export class MmStruct {
   readonly pgdat: PgData;
   /** Handle in pgdat.mms: what a page table's ptOwner names. Never 0. */
@@ -187,6 +194,11 @@ export class MmStruct {
   envStart: Vaddr = 0;
   envEnd: Vaddr = 0;
 
+  /**
+   * Pages by kind (MM_*): what a walk of the tables counts, shared tables in full, at any time.
+   * Who changes an entry of a shared table in place changes this for every mm that reaches it.
+   */
+  readonly rss = new Int32Array(NR_MM_COUNTERS);
   /** Pages mapped, locked, and of data, executable and stack VMAs. */
   totalVm = 0;
   lockedVm = 0;
@@ -196,8 +208,6 @@ export class MmStruct {
   /** Highest totalVm and RSS seen, in pages (VmPeak, VmHWM). RSS is sampled where it is about to shrink. */
   hiwaterVm = 0;
   hiwaterRss = 0;
-  /** Pages unmapped since hiwaterRss was last brought up to date. */
-  unmappedPages = 0;
   /** Flags for new VMAs: VM_LOCKED after mlockall(MCL_FUTURE). */
   defFlags = 0;
 

@@ -53,7 +53,7 @@ import {
   vmEnoughMemory,
 } from './mmap_limits.ts';
 import { FMODE_READ, FMODE_WRITE, Vma, type MmStruct, type VmFile } from './mm_types.ts';
-import { noteUnmap } from './rss.ts';
+import { updateHiwaterRss } from './rss.ts';
 import { shmemFileSetup } from './shmem.ts';
 import {
   VM_ACCESS_FLAGS,
@@ -330,7 +330,7 @@ export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: b
   if (first.start < start && end < first.end && mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
   const err = zapPrepare(mm, start, end);
   if (err !== 0) return err;
-  noteUnmap(mm, (end - start) / PAGE_SIZE);
+  updateHiwaterRss(mm);
   splitAtEnds(mm, start, end);
   zapRange(mm, start, end);
   let vma = findVmaIntersection(mm, start, end);

@@ -2,6 +2,7 @@
 
 import {
   blockEnd,
+  LEVEL_PTE,
   PMD_SIZE,
   ptePfn,
   PTE_SPECIAL,
@@ -14,13 +15,13 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { breakCowPteRange, dropCowPte, pteAlloc } from './cow_pte.ts';
+import { breakCowPteRange, markPathPinned, pmdAlloc, pteAlloc } from './cow_pte.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
-import { pageAnon, PG_SWAPBACKED } from './page.ts';
+import { pageAnon, PG_SWAPBACKED, PG_TABLE_PINNED } from './page.ts';
 import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
-import { freeTable, NO_PTEP, pmdAlloc, pmdPtrOf, ptePtrOf } from './pgtable.ts';
+import { freeTable, NO_PTEP, pmdPtrOf, ptePtrOf } from './pgtable.ts';
 import { flushTlbRange } from './tlbflush.ts';
-import { freePgtables } from './zap.ts';
+import { dropCowTable, freePgtables } from './zap.ts';
 
 /** A whole leaf table that can move by moving the entry that names it. */
 function movesWhole(from: Vaddr, to: Vaddr, next: Vaddr): boolean {
@@ -61,11 +62,12 @@ function moveTable(mm: MmStruct, srcPmdp: PtePtr, to: Vaddr): void {
   const dstPmdp = pmdPtrOf(mm, to);
   const pmd = u32[srcPmdp] as Pte;
   const old = u32[dstPmdp] as Pte;
-  if (old !== 0 && pgdat.page.ptRefs[ptePfn(old)]! > 1) dropCowPte(mm, dstPmdp);
+  if (old !== 0 && pgdat.page.ptRefs[ptePfn(old)]! > 1) dropCowTable(mm, dstPmdp, LEVEL_PTE);
   else if (old !== 0) freeTable(pgdat, ptePfn(old));
   u32[srcPmdp] = 0;
   u32[dstPmdp] = pmd;
   pgdat.page.ptIndex[ptePfn(pmd)] = to / PMD_SIZE;
+  if ((pgdat.page.flags[ptePfn(pmd)]! & PG_TABLE_PINNED) !== 0) markPathPinned(mm, to);
 }
 
 /** Moves `count` entries, which end no table on either side. @hot */
@@ -117,7 +119,9 @@ export function movePageTables(mm: MmStruct, from: Vaddr, to: Vaddr, len: number
       const stop = blockEnd(at, end, PMD_SIZE);
       const dst = ptePtrOf(mm, at);
       if (dst === NO_PTEP) bug('move_page_tables: no table');
-      movePtes(pgdat, ptePtrOf(mm, at - to + from), dst, (stop - at) / PAGE_SIZE);
+      const src = ptePtrOf(mm, at - to + from);
+      movePtes(pgdat, src, dst, (stop - at) / PAGE_SIZE);
+      if ((pgdat.page.flags[tableOf(src)]! & PG_TABLE_PINNED) !== 0) markPathPinned(mm, at);
       at = stop;
     }
     return 0;

@@ -7,6 +7,7 @@ import {
   pteIndex,
   ptePfn,
   PTE_R,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_U,
   PTE_W,
@@ -34,6 +35,7 @@ import {
   VM_LOCKED,
   VM_NORESERVE,
   VM_SHARED,
+  VM_SOFTDIRTY,
   VM_WRITE,
   vmaIsAnonymous,
 } from './vma.ts';
@@ -58,6 +60,7 @@ function changePteRange(
   const { flags } = pgdat.page;
   const rights = vmGetPageProt(vmFlags) & PTE_RIGHTS;
   const cow = (vmFlags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
+  const soft = (vmFlags & VM_SOFTDIRTY) === 0 ? 0 : PTE_SOFT_DIRTY;
   const end = entryPtr(table, last);
   for (let at = entryPtr(table, first) as number; at < end; at += PTE_WORDS) {
     const old = u32[at] as Pte;
@@ -66,6 +69,8 @@ function changePteRange(
     if (cow && (old & PTE_SPECIAL) === 0) {
       if ((flags[ptePfn(old)]! & PG_ANON_EXCLUSIVE) !== 0) pte |= PTE_W;
     }
+    // A write to a soft-clean page has to be noticed.
+    if (((old | soft) & PTE_SOFT_DIRTY) === 0) pte &= ~PTE_W;
     u32[at] = pte;
   }
 }

@@ -30,8 +30,10 @@ export const PG_DIRTY = 1 << 6;
 
 /** Anonymous page, as PAGE_MAPPING_ANON in `mapping` says; stays until the page is freed. Here because loops over entries read the flags anyway. */
 export const PG_ANON = 1 << 11;
-/** A leaf table that the fork under way must copy: it maps a VMA that the child does not get as it is. */
+/** A table that the fork under way must not share: below it is a VMA that the child does not get as it is. */
 export const PG_TABLE_NOSHARE = 1 << 10;
+/** A table below which a page may be pinned; a fork that finds none any more clears it. Never set on a shared path. */
+export const PG_TABLE_PINNED = 1 << 12;
 
 /** Level (LEVEL_*) of a page table, in bits 8-9 of its flags. */
 const TABLE_LEVEL_SHIFT = 8;
@@ -45,7 +47,7 @@ export type MappingId = Brand<number, 'MappingId'>;
 export class MemMap {
   /** PG_* bits. */
   readonly flags: Int32Array;
-  /** References: one a mapping (PTE), one from the page cache, one a temporary holder. 0 = free. */
+  /** References: one a mapping (PTE), one from the page cache, one a temporary holder, GUP_PIN_COUNTING_BIAS a pin. 0 = free. */
   readonly refcount: Int32Array;
   /** PTEs that map the page, in distinct tables: a shared table counts once. */
   readonly mapcount: Int32Array;
@@ -61,11 +63,11 @@ export class MemMap {
 
   /** Page tables: entries of parent tables that point here (a root counts 1). Invariant: when > 1, all those entries carry PTE_SHARED (one that is left alone may still carry it). */
   readonly ptRefs: Int32Array;
-  /** Page tables: present leaf entries below, by kind, in pages: RSS of a process = sum over its leaf tables. */
+  /** Leaf tables: present entries by kind, in pages: RSS of a process = sum over its leaf tables. */
   readonly ptAnon: Int32Array;
   readonly ptFile: Int32Array;
   readonly ptShmem: Int32Array;
-  /** Page tables: swap entries below, in pages. */
+  /** Leaf tables: swap entries, in pages. */
   readonly ptSwap: Int32Array;
   /** Page tables: id of the mm that VmPTE counts the table for; when that one no longer uses it, the next reader takes it (rss.ts). */
   readonly ptOwner: Int32Array;
@@ -92,6 +94,14 @@ export class MemMap {
     this.ptOwner = this.lruNext;
     this.ptIndex = this.lruPrev;
   }
+}
+
+/** What one pin (FOLL_PIN) adds to a page's references. @linux include/linux/mm.h */
+export const GUP_PIN_COUNTING_BIAS = 1024;
+
+/** True for every pinned page, and for one with as many other references. @linux include/linux/mm.h:folio_maybe_dma_pinned */
+export function pageMaybeDmaPinned(page: MemMap, pfn: Pfn): boolean {
+  return page.refcount[pfn]! >= GUP_PIN_COUNTING_BIAS;
 }
 
 export function tableFlags(level: number): number {

@@ -10,6 +10,9 @@ import {
   LEVEL_PGD,
   LEVEL_PTE,
   LEVEL_SIZE,
+  MAX_SWAPFILES,
+  PTE_MARKER_GUARD,
+  PTE_MARKER_POISONED,
   ptePfn,
   PTE_D,
   PTE_SHARED,
@@ -17,6 +20,11 @@ import {
   PTE_V,
   PTE_W,
   PTRS_PER_TABLE,
+  SWP_MIGRATION_READ,
+  SWP_MIGRATION_WRITE,
+  SWP_PTE_MARKER,
+  swpOffset,
+  swpType,
   type Pfn,
   type Pte,
   type Vaddr,
@@ -24,17 +32,30 @@ import {
 import { PAGE_SIZE, TLB_ENTRIES, TLB_READ_BASE, TLB_WRITE_BASE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { fromHalves } from '../lib/bits.ts';
-import { AddressSpace, type MmStruct, type PgData, type Vma } from './mm_types.ts';
+import { pagePinnedExclusive } from './copy_pte.ts';
+import {
+  AddressSpace,
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  MM_SWAPENTS,
+  NR_MM_COUNTERS,
+  type MmStruct,
+  type PgData,
+  type Vma,
+} from './mm_types.ts';
 import {
   PG_ANON_EXCLUSIVE,
   PG_BUDDY,
   PG_RESERVED,
   PG_SWAPBACKED,
   PG_TABLE,
+  PG_TABLE_NOSHARE,
+  PG_TABLE_PINNED,
   pageAnon,
   tableLevel,
 } from './page.ts';
-import { ptePtrOf } from './pgtable.ts';
+import { pathFlags, ptePtrOf, tableAt } from './pgtable.ts';
 import { VM_SHARED, VM_UNSHAREABLE, vmaPages } from './vma.ts';
 
 class Recount {
@@ -69,6 +90,17 @@ function checkAnonEntry(pgdat: PgData, pte: Pte, pfn: Pfn): void {
   pgdat.mappings.get(page.mapping[pfn]! >> 1);
 }
 
+/** @returns true for an entry that its table counts as swap. */
+function checkAbsentEntry(pte: Pte): boolean {
+  const type = swpType(pte);
+  if (pte === 0 || type < MAX_SWAPFILES) return pte !== 0;
+  if (type === SWP_MIGRATION_READ || type === SWP_MIGRATION_WRITE) return false;
+  const known = PTE_MARKER_GUARD | PTE_MARKER_POISONED;
+  if (type !== SWP_PTE_MARKER || (swpOffset(pte) & ~known) !== 0)
+    bug(`page table check: entry ${pte.toString(16)} is nothing known`);
+  return false;
+}
+
 /** Counts the pages of one leaf table, which is visited once however many parents it has. */
 function countLeaf(state: Recount, table: Pfn): void {
   const { pgdat, mapcount } = state;
@@ -76,11 +108,15 @@ function countLeaf(state: Recount, table: Pfn): void {
   let anon = 0;
   let file = 0;
   let shmem = 0;
+  let swap = 0;
   for (let i = 0; i < PTRS_PER_TABLE; i++) {
     const ptep = entryPtr(table, i);
     const pte = ram.u32[ptep] as Pte;
     expect(ram.u32[ptep + 1]!, 0, `high word of entry ${i} of table ${table}`);
-    if ((pte & PTE_V) === 0) continue;
+    if ((pte & PTE_V) === 0) {
+      if (checkAbsentEntry(pte)) swap++;
+      continue;
+    }
     const pfn = ptePfn(pte);
     if ((pte & PTE_SPECIAL) !== 0) {
       expect(pfn, pgdat.zeroPfn, 'special entry');
@@ -97,6 +133,7 @@ function countLeaf(state: Recount, table: Pfn): void {
   expect(page.ptAnon[table]!, anon, `anon count of table ${table}`);
   expect(page.ptFile[table]!, file, `file count of table ${table}`);
   expect(page.ptShmem[table]!, shmem, `shmem count of table ${table}`);
+  expect(page.ptSwap[table]!, swap, `swap count of table ${table}`);
 }
 
 function countTable(state: Recount, table: Pfn, level: number): void {
@@ -105,6 +142,7 @@ function countTable(state: Recount, table: Pfn, level: number): void {
   if ((page.flags[table]! & PG_TABLE) === 0) bug(`page table check: frame ${table} is no table`);
   expect(tableLevel(page.flags[table]!), level, `level of table ${table}`);
   if (tableRefs[table]!++ !== 0) return;
+  expect(page.flags[table]! & PG_TABLE_NOSHARE, 0, `fork mark of table ${table}`);
   state.tables++;
   if (level === LEVEL_PTE) {
     countLeaf(state, table);
@@ -169,24 +207,67 @@ function checkVmas(mm: MmStruct): void {
   expect(mm.unshareableVmas, unshareable, 'unshareable vmas');
 }
 
-/** Whatever a table maps for an mm lies in a VMA of it that may map such a page. */
-function checkCovered(mm: MmStruct, table: Pfn, level: number, base: Vaddr): void {
+/**
+ * Whatever a table maps for an mm lies in a VMA of it that may map such a page; nothing pinned
+ * is reached through a shared path, and the tables above it say so. Counts the pages in `rss`.
+ */
+function checkCovered(
+  mm: MmStruct,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  path: number,
+  rss: Int32Array,
+): void {
   const { ram, page } = mm.pgdat;
+  const marked = (page.flags[table]! & PG_TABLE_PINNED) !== 0 || level === LEVEL_PGD;
+  if (level === LEVEL_PTE) countRss(mm, table, rss);
   for (let i = 0; i < PTRS_PER_TABLE; i++) {
     const pte = ram.u32[entryPtr(table, i)] as Pte;
     if (pte === 0) continue;
     const addr = base + i * LEVEL_SIZE[level]!;
     if (level !== LEVEL_PTE) {
-      checkCovered(mm, ptePfn(pte), level - 1, addr);
+      checkCovered(mm, ptePfn(pte), level - 1, addr, path | pte, rss);
+      const below = page.flags[ptePfn(pte)]! & PG_TABLE_PINNED;
+      if (below !== 0 && !marked) bug(`page table check: pins below table ${table} are not marked`);
       continue;
     }
     const vma: Vma | undefined = mm.vmas.find(addr);
     if (vma === undefined || vma.start > addr)
       bug(`page table check: ${addr.toString(16)} mapped without a vma`);
-    const special = (pte & PTE_SPECIAL) !== 0;
-    if (!special && pageAnon(page, ptePfn(pte)) && (vma.flags & VM_SHARED) !== 0) {
-      bug(`page table check: private page in a shared vma at ${addr.toString(16)}`);
-    }
+    checkMapped(mm, vma, addr, pte, path);
+  }
+}
+
+function countRss(mm: MmStruct, table: Pfn, rss: Int32Array): void {
+  const { page } = mm.pgdat;
+  rss[MM_ANONPAGES]! += page.ptAnon[table]!;
+  rss[MM_FILEPAGES]! += page.ptFile[table]!;
+  rss[MM_SHMEMPAGES]! += page.ptShmem[table]!;
+  rss[MM_SWAPENTS]! += page.ptSwap[table]!;
+}
+
+function checkMapped(mm: MmStruct, vma: Vma, addr: Vaddr, pte: Pte, path: number): void {
+  const { page } = mm.pgdat;
+  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return;
+  const pfn = ptePfn(pte);
+  if (!pageAnon(page, pfn)) return;
+  if ((vma.flags & VM_SHARED) !== 0) {
+    bug(`page table check: private page in a shared vma at ${addr.toString(16)}`);
+  }
+  if (!pagePinnedExclusive(mm.pgdat, pte)) return;
+  if ((path & PTE_SHARED) !== 0)
+    bug(`page table check: pinned page on a shared path at ${addr.toString(16)}`);
+  if ((page.flags[tableAt(mm, addr, LEVEL_PTE)]! & PG_TABLE_PINNED) === 0)
+    bug(`page table check: table with a pinned page at ${addr.toString(16)} is not marked`);
+}
+
+/** The counters of an mm are what its tables count. */
+function checkMm(mm: MmStruct): void {
+  const rss = new Int32Array(NR_MM_COUNTERS);
+  checkCovered(mm, mm.pgd, LEVEL_PGD, 0, 0, rss);
+  for (let i = 0; i < NR_MM_COUNTERS; i++) {
+    expect(mm.rss[i]!, rss[i]!, `counter ${i} of mm ${mm.id}`);
   }
 }
 
@@ -200,7 +281,8 @@ function checkTlb(mm: MmStruct, base: number, write: boolean): void {
     const frame = ((i32[at + 2]! + i32[at]!) >>> 0) / PAGE_SIZE;
     const ptep = ptePtrOf(mm, addr);
     const pte = (ptep === 0 ? 0 : u32[ptep]) as Pte;
-    if ((pte & PTE_V) === 0 || ptePfn(pte) !== frame || (write && (pte & PTE_W) === 0)) {
+    const readOnly = (pte & PTE_W) === 0 || pathFlags(mm, addr) !== 0;
+    if ((pte & PTE_V) === 0 || ptePfn(pte) !== frame || (write && readOnly)) {
       bug(`page table check: stale ${write ? 'write' : 'read'} TLB entry for ${addr.toString(16)}`);
     }
   }
@@ -215,7 +297,7 @@ export function checkPageTables(pgdat: PgData): void {
   pgdat.mms.forEach((mm) => {
     countTable(state, mm.pgd, LEVEL_PGD);
     checkVmas(mm);
-    checkCovered(mm, mm.pgd, LEVEL_PGD, 0);
+    checkMm(mm);
   });
   pgdat.mappings.forEach((mapping) => {
     if (!(mapping instanceof AddressSpace)) return;

@@ -5,6 +5,8 @@
  *
  * Every table is a frame with a descriptor (page.pt*): references from parent entries at
  * every level, counters of what a leaf table maps, and the mm that VmPTE counts it for.
+ * Look-ups here end in tables that may be shared: good for reading. Who writes an entry for
+ * one mm gets its place from cow_pte.ts.
  *
  * @linux mm/memory.c:__pmd_alloc and kin, arch/riscv/include/asm/pgalloc.h
  */
@@ -13,15 +15,14 @@ import {
   blockEnd,
   entryPtr,
   LEVEL_PGD,
-  LEVEL_PMD,
   LEVEL_PTE,
-  LEVEL_PUD,
-  mkTable,
+  levelIndex,
   PGD_SIZE,
   pgdIndex,
   PMD_SIZE,
   pmdIndex,
   pteIndex,
+  PTE_PATH_RO,
   ptePfn,
   PTE_WORDS,
   PTRS_PER_TABLE,
@@ -68,11 +69,11 @@ export function freeTable(pgdat: PgData, pfn: Pfn): void {
 }
 
 /** Place of the root's entry for `addr`. */
-function pgdPtr(mm: MmStruct, addr: Vaddr): PtePtr {
+export function pgdPtr(mm: MmStruct, addr: Vaddr): PtePtr {
   return entryPtr(mm.pgd, pgdIndex(addr));
 }
 
-/** Place of the entry that names the leaf table of `addr`; NO_PTEP when there is no PMD table. */
+/** Place of the entry that names the leaf table of `addr`, in a table that may be shared; NO_PTEP when there is no PMD table. */
 export function pmdPtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
   const { u32 } = mm.pgdat.ram;
   const pgd = u32[pgdPtr(mm, addr)] as Pte;
@@ -80,6 +81,53 @@ export function pmdPtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
   const pud = u32[entryPtr(ptePfn(pgd), pudIndex(addr))] as Pte;
   if (pud === 0) return NO_PTEP;
   return entryPtr(ptePfn(pud), pmdIndex(addr));
+}
+
+/**
+ * PTE_SHARED and PTE_SD_CLEARED as they stand anywhere on the path of `addr`: 0 means that the
+ * leaf entry alone says what may be done.
+ */
+export function pathFlags(mm: MmStruct, addr: Vaddr): number {
+  const { u32 } = mm.pgdat.ram;
+  const pgd = u32[pgdPtr(mm, addr)] as Pte;
+  if (pgd === 0) return 0;
+  const pud = u32[entryPtr(ptePfn(pgd), pudIndex(addr))] as Pte;
+  if (pud === 0) return pgd & PTE_PATH_RO;
+  return (pgd | pud | u32[entryPtr(ptePfn(pud), pmdIndex(addr))]!) & PTE_PATH_RO;
+}
+
+/** The table of this level that maps `addr` for `mm`; NO_PFN when there is none. */
+export function tableAt(mm: MmStruct, addr: Vaddr, level: number): Pfn {
+  const { u32 } = mm.pgdat.ram;
+  let table = mm.pgd;
+  for (let at = LEVEL_PGD; at > level; at--) {
+    const entry = u32[entryPtr(table, levelIndex(addr, at))] as Pte;
+    if (entry === 0) return NO_PFN;
+    table = ptePfn(entry);
+  }
+  return table;
+}
+
+/** @returns true when an entry on the path of `addr` names a table that others name too. */
+function pathHasRefs(mm: MmStruct, addr: Vaddr): boolean {
+  for (let level = LEVEL_PGD - 1; level >= 0; level--) {
+    if (mm.pgdat.page.ptRefs[tableAt(mm, addr, level)]! > 1) return true;
+  }
+  return false;
+}
+
+/**
+ * How many address spaces reach the leaf table of `addr`, which exists. Fork shares a table at
+ * the address where it is, and only private ones move: it is at that address for all of them.
+ */
+export function leafTableUsers(mm: MmStruct, addr: Vaddr): number {
+  if (!pathHasRefs(mm, addr)) return 1;
+  const table = tableAt(mm, addr, LEVEL_PTE);
+  let users = 0;
+  mm.pgdat.mms.forEach((other) => {
+    if (tableAt(other, addr, LEVEL_PTE) === table) users++;
+  });
+  return users;
 }
 
 /** First address after `addr`, which has no PMD table, that may have one; `end` at most. */
@@ -94,34 +142,6 @@ export function ptePtrOf(mm: MmStruct, addr: Vaddr): PtePtr {
   if (pmdp === NO_PTEP) return NO_PTEP;
   const pmd = mm.pgdat.ram.u32[pmdp] as Pte;
   return pmd === 0 ? NO_PTEP : entryPtr(ptePfn(pmd), pteIndex(addr));
-}
-
-/** The table an entry points at, allocated if there is none. @returns NO_PFN when memory is out. */
-function tableAlloc(mm: MmStruct, entry: PtePtr, level: number, addr: Vaddr): Pfn {
-  const { u32 } = mm.pgdat.ram;
-  const value = u32[entry] as Pte;
-  if (value !== 0) return ptePfn(value);
-  const pfn = allocTable(mm, level, addr);
-  if (pfn !== NO_PFN) u32[entry] = mkTable(pfn);
-  return pfn;
-}
-
-/**
- * As pmdPtrOf(), allocating the upper tables that are missing.
- * @returns NO_PTEP when memory is out; tables already allocated stay, empty.
- * @linux mm/memory.c:pmd_alloc
- */
-export function pmdAlloc(mm: MmStruct, addr: Vaddr): PtePtr {
-  const pud = tableAlloc(mm, pgdPtr(mm, addr), LEVEL_PUD, addr);
-  if (pud === NO_PFN) return NO_PTEP;
-  const pmd = tableAlloc(mm, entryPtr(pud, pudIndex(addr)), LEVEL_PMD, addr);
-  if (pmd === NO_PFN) return NO_PTEP;
-  return entryPtr(pmd, pmdIndex(addr));
-}
-
-/** The leaf table behind `pmdp`, allocated if there is none; it may be shared. @returns NO_PFN when memory is out. */
-export function leafTableAlloc(mm: MmStruct, pmdp: PtePtr, addr: Vaddr): Pfn {
-  return tableAlloc(mm, pmdp, LEVEL_PTE, addr);
 }
 
 /** @returns true when the table holds no entry at all. */

@@ -1,6 +1,6 @@
 /**
- * Entries of leaf tables and what their table counts. RSS is the sum of these counters, so
- * whoever makes a leaf entry present or absent calls ptAccountAdd() or pageRemoveRmap().
+ * Entries of leaf tables and what their table and their mm count. Whoever makes a leaf entry
+ * present or absent calls ptAccountAdd() or pageRemoveRmap().
  */
 
 import {
@@ -14,7 +14,14 @@ import {
   type Pfn,
   type PtePtr,
 } from '../arch/riscv/pgtable.ts';
-import type { PgData } from './mm_types.ts';
+import {
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  MM_SWAPENTS,
+  type MmStruct,
+  type PgData,
+} from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
 import { PG_ANON, PG_SWAPBACKED } from './page.ts';
 import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE } from './vma.ts';
@@ -34,22 +41,35 @@ export function vmGetPageProt(vmFlags: number): number {
   return bits;
 }
 
-/** Counts a page that the entry at `ptep` now maps. page.flags must say its kind. @hot */
-export function ptAccountAdd(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
-  const { page } = pgdat;
+/** Which counter of an mm a mapped page with these flags belongs to. @linux include/linux/mm.h:mm_counter */
+export function mmCounter(pageFlags: number): number {
+  if ((pageFlags & PG_ANON) !== 0) return MM_ANONPAGES;
+  return (pageFlags & PG_SWAPBACKED) !== 0 ? MM_SHMEMPAGES : MM_FILEPAGES;
+}
+
+/** Counts a page that the entry at `ptep`, private to `mm`, now maps. page.flags must say its kind. @hot */
+export function ptAccountAdd(mm: MmStruct, ptep: PtePtr, pfn: Pfn): void {
+  const { page } = mm.pgdat;
   const table = tableOf(ptep);
   const flags = page.flags[pfn]!;
-  if ((flags & PG_ANON) !== 0) page.ptAnon[table]!++;
-  else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!++;
-  else page.ptFile[table]!++;
+  if ((flags & PG_ANON) !== 0) {
+    page.ptAnon[table]!++;
+    mm.rss[MM_ANONPAGES]!++;
+  } else if ((flags & PG_SWAPBACKED) !== 0) {
+    page.ptShmem[table]!++;
+    mm.rss[MM_SHMEMPAGES]!++;
+  } else {
+    page.ptFile[table]!++;
+    mm.rss[MM_FILEPAGES]!++;
+  }
 }
 
 /**
  * Drops the page that the entry at `ptep` mapped: its count in the table, its mapping and the
- * mapping's reference. The caller has overwritten the entry, or does so next. @hot
- * @linux mm/rmap.c:folio_remove_rmap_pte
+ * mapping's reference; not the count of an mm. The caller has overwritten the entry, or does
+ * so next. @hot
  */
-export function pageRemoveRmap(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
+export function pageRemoveRmapInPlace(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   const { page } = pgdat;
   const table = tableOf(ptep);
   const flags = page.flags[pfn]!;
@@ -62,4 +82,23 @@ export function pageRemoveRmap(pgdat: PgData, ptep: PtePtr, pfn: Pfn): void {
   } else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
   else page.ptFile[table]!--;
   putPage(pgdat, pfn);
+}
+
+/**
+ * As pageRemoveRmapInPlace(), for an entry private to `mm`: uncounts the page there too.
+ * @linux mm/rmap.c:folio_remove_rmap_pte
+ */
+export function pageRemoveRmap(mm: MmStruct, ptep: PtePtr, pfn: Pfn): void {
+  mm.rss[mmCounter(mm.pgdat.page.flags[pfn]!)]!--;
+  pageRemoveRmapInPlace(mm.pgdat, ptep, pfn);
+}
+
+/** Counts (sign 1) or uncounts (-1) for `mm` what a leaf table maps. */
+export function addTableRss(mm: MmStruct, table: Pfn, sign: 1 | -1): void {
+  const { page } = mm.pgdat;
+  const { rss } = mm;
+  rss[MM_ANONPAGES]! += sign * page.ptAnon[table]!;
+  rss[MM_FILEPAGES]! += sign * page.ptFile[table]!;
+  rss[MM_SHMEMPAGES]! += sign * page.ptShmem[table]!;
+  rss[MM_SWAPENTS]! += sign * page.ptSwap[table]!;
 }

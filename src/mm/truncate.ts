@@ -22,41 +22,67 @@ import {
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import type { AddressSpace, PgData, Vma } from './mm_types.ts';
+import type { AddressSpace, MmStruct, PgData, Vma } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
 import { pageAnon } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
-import { pageRemoveRmap } from './pte_ops.ts';
+import { mmCounter, pageRemoveRmapInPlace } from './pte_ops.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { vmaPages } from './vma.ts';
 
-/** Clears one entry wherever its table is used. Private copies go too if `evenCows`. */
-function zapPteInPlace(pgdat: PgData, ptep: PtePtr, evenCows: boolean): void {
-  const { page } = pgdat;
-  const { u32 } = pgdat.ram;
-  const pte = u32[ptep] as Pte;
-  if ((pte & PTE_V) === 0) return;
-  if ((pte & PTE_SPECIAL) !== 0) {
-    u32[ptep] = 0;
-    return;
-  }
-  const pfn = ptePfn(pte);
-  if (!evenCows && pageAnon(page, pfn)) return;
-  u32[ptep] = 0;
-  pageRemoveRmap(pgdat, ptep, pfn);
+/** Does something about the entry at `ptep`, which `mm` reaches. */
+type PteVisitor = (mm: MmStruct, ptep: PtePtr, evenCows: boolean) => void;
+
+/** @returns true when the entry maps a page that goes: private copies only if `evenCows`. */
+function goes(pgdat: PgData, pte: Pte, evenCows: boolean): boolean {
+  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return false;
+  return evenCows || !pageAnon(pgdat.page, ptePfn(pte));
 }
 
-/** Clears what one VMA maps in [start, end). Costs the tables that are there, not the range. */
-function zapVmaInPlace(vma: Vma, start: Vaddr, end: Vaddr, evenCows: boolean): void {
-  const { pgdat } = vma.mm;
-  walkLeafTables(vma.mm, start, end, (pmdp, addr, next) => {
-    const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
+/** First pass: every mm that reaches the entry uncounts the page, also through a shared table. */
+function uncountPte(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
+  const { pgdat } = mm;
+  const pte = pgdat.ram.u32[ptep] as Pte;
+  if (goes(pgdat, pte, evenCows)) mm.rss[mmCounter(pgdat.page.flags[ptePfn(pte)]!)]!--;
+}
+
+/** Second pass: the entry is cleared once, wherever its table is used. */
+function zapPteInPlace(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
+  const { pgdat } = mm;
+  const { u32 } = pgdat.ram;
+  const pte = u32[ptep] as Pte;
+  if ((pte & PTE_SPECIAL) !== 0 && (pte & PTE_V) !== 0) u32[ptep] = 0;
+  if (!goes(pgdat, pte, evenCows)) return;
+  u32[ptep] = 0;
+  pageRemoveRmapInPlace(pgdat, ptep, ptePfn(pte));
+}
+
+/** Visits what one VMA maps in [start, end). Costs the tables that are there, not the range. */
+function walkVma(vma: Vma, start: Vaddr, end: Vaddr, evenCows: boolean, visit: PteVisitor): void {
+  const { mm } = vma;
+  walkLeafTables(mm, start, end, (pmdp, addr, next) => {
+    const table = ptePfn(mm.pgdat.ram.u32[pmdp] as Pte);
     const last = pteLast(addr, next);
-    for (let i = pteIndex(addr); i < last; i++) {
-      zapPteInPlace(pgdat, entryPtr(table, i), evenCows);
-    }
+    for (let i = pteIndex(addr); i < last; i++) visit(mm, entryPtr(table, i), evenCows);
     return 0;
   });
+}
+
+/** Visits file pages [first, last] in every VMA that maps them. */
+function walkMapping(
+  mapping: AddressSpace,
+  first: number,
+  last: number,
+  evenCows: boolean,
+  visit: PteVisitor,
+): void {
+  for (const vma of mapping.iMmap) {
+    const from = Math.max(first - vma.pgoff, 0);
+    const to = Math.min(last + 1 - vma.pgoff, vmaPages(vma));
+    if (from >= to) continue;
+    const { start } = vma;
+    walkVma(vma, start + from * PAGE_SIZE, start + to * PAGE_SIZE, evenCows, visit);
+  }
 }
 
 /**
@@ -70,12 +96,8 @@ function unmapMappingRange(
   last: number,
   evenCows: boolean,
 ): void {
-  for (const vma of mapping.iMmap) {
-    const from = Math.max(first - vma.pgoff, 0);
-    const to = Math.min(last + 1 - vma.pgoff, vmaPages(vma));
-    if (from >= to) continue;
-    zapVmaInPlace(vma, vma.start + from * PAGE_SIZE, vma.start + to * PAGE_SIZE, evenCows);
-  }
+  walkMapping(mapping, first, last, evenCows, uncountPte);
+  walkMapping(mapping, first, last, evenCows, zapPteInPlace);
   if (mapping.iMmap.length !== 0) flushTlbEveryone(mapping.pgdat);
 }
 

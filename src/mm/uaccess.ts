@@ -16,7 +16,7 @@ import {
   PTE_A,
   PTE_D,
   PTE_R,
-  PTE_SHARED,
+  PTE_PATH_RO,
   PTE_U,
   PTE_V,
   PTE_W,
@@ -52,7 +52,7 @@ function walk(mm: MmStruct, addr: Vaddr, write: boolean): number {
     u32[ptep] = pte | PTE_A;
     return ptePfn(pte) * PAGE_SIZE;
   }
-  if ((pte & PTE_W) === 0 || ((pgd | pud | pmd) & PTE_SHARED) !== 0) return -1;
+  if ((pte & PTE_W) === 0 || ((pgd | pud | pmd) & PTE_PATH_RO) !== 0) return -1;
   u32[ptep] = pte | PTE_A | PTE_D;
   const pfn = ptePfn(pte);
   if (ram.codeIndex[pfn] !== 0) icacheInvalidateFrame(ram, pfn);

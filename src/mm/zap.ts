@@ -2,30 +2,26 @@
  * Unmapping ranges and freeing page tables. Works on entries alone: an entry and its page
  * say all that unmapping needs, so a range may cover any number of VMAs.
  *
- *     shared table T, range covers          what happens
- *     all that T maps                       let go of T: one reference, no page touched
- *     part of it                            break, then zap the private copy
+ *     shared table T of any level, range covers    what happens
+ *     all that T maps                              let go of T: one reference, nothing below touched
+ *     part of it                                   break, then the same one level down
+ *     nothing of it                                left alone
  *
  * @linux mm/memory.c:unmap_page_range, free_pgtables
  */
 
 import {
-  blockEnd,
   entryPtr,
   LEVEL_PGD,
-  LEVEL_PMD,
-  pgdIndex,
-  PMD_SIZE,
-  pmdAlignDown,
-  pteIndex,
+  LEVEL_PTE,
+  levelIndex,
+  LEVEL_SIZE,
   ptePfn,
   PTE_D,
   PTE_SPECIAL,
   PTE_V,
   PTE_WORDS,
   PTRS_PER_TABLE,
-  PUD_SIZE,
-  pudIndex,
   tableShared,
   type Pfn,
   type Pte,
@@ -33,19 +29,27 @@ import {
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
-import { breakCowPte, dropCowPte } from './cow_pte.ts';
-import type { MmStruct, PgData } from './mm_types.ts';
+import { ENOMEM } from '../uapi/errno.ts';
+import { breakCowTable } from './cow_pte.ts';
+import {
+  MM_ANONPAGES,
+  MM_FILEPAGES,
+  MM_SHMEMPAGES,
+  type MmStruct,
+  type PgData,
+} from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
-import { PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
-import { pteLast, tableMapsAny, walkLeafTables } from './pagewalk.ts';
-import { freeTable, NO_PTEP, pgdFree, pmdPtrOf, tableEmpty } from './pgtable.ts';
+import { NO_PFN, PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
+import { freeTable, pgdFree, pgdPtr, tableEmpty } from './pgtable.ts';
+import { addTableRss } from './pte_ops.ts';
 import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
 
 /**
  * Clears entries [first, last) of a table that only one address space uses, and drops their
  * pages. @hot 512 entries a call.
  */
-function zapPteRange(pgdat: PgData, table: Pfn, first: number, last: number): void {
+function zapPteRange(mm: MmStruct, table: Pfn, first: number, last: number): void {
+  const { pgdat, rss } = mm;
   const { u32 } = pgdat.ram;
   const { refcount, mapcount, mapping, flags } = pgdat.page;
   const start = entryPtr(table, first);
@@ -78,61 +82,176 @@ function zapPteRange(pgdat: PgData, table: Pfn, first: number, last: number): vo
   pgdat.page.ptAnon[table]! -= anon;
   pgdat.page.ptShmem[table]! -= shmem;
   pgdat.page.ptFile[table]! -= file;
+  rss[MM_ANONPAGES]! -= anon;
+  rss[MM_SHMEMPAGES]! -= shmem;
+  rss[MM_FILEPAGES]! -= file;
 }
 
-/** @returns true when no entry of the table outside of [first, last) is in use. */
-function coversTable(pgdat: PgData, table: Pfn, first: number, last: number): boolean {
+/** Index of the first entry that [start, ...) reaches of a table whose first address is `base`. */
+function firstIndex(base: Vaddr, start: Vaddr, level: number): number {
+  return start <= base ? 0 : levelIndex(start, level);
+}
+
+/** Index behind the last entry that [..., end) reaches. */
+function lastIndex(base: Vaddr, end: Vaddr, level: number): number {
+  return Math.min(PTRS_PER_TABLE, Math.ceil((end - base) / LEVEL_SIZE[level]!));
+}
+
+/** @returns true when [start, end) takes away something that `table` maps. */
+function mapsAny(
+  pgdat: PgData,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  start: Vaddr,
+  end: Vaddr,
+): boolean {
   const { u32 } = pgdat.ram;
-  const base = entryPtr(table, 0);
-  for (let i = 0; i < first; i++) if (u32[base + i * PTE_WORDS] !== 0) return false;
-  for (let i = last; i < PTRS_PER_TABLE; i++) if (u32[base + i * PTE_WORDS] !== 0) return false;
+  const size = LEVEL_SIZE[level]!;
+  const last = lastIndex(base, end, level);
+  for (let i = firstIndex(base, start, level); i < last; i++) {
+    const entry = u32[entryPtr(table, i)] as Pte;
+    if (entry === 0) continue;
+    const at = base + i * size;
+    if (level === LEVEL_PTE || (at >= start && at + size <= end)) return true;
+    if (mapsAny(pgdat, ptePfn(entry), level - 1, at, start, end)) return true;
+  }
+  return false;
+}
+
+/** @returns true when nothing that `table` maps lies outside of [start, end). */
+function coversTable(
+  pgdat: PgData,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  start: Vaddr,
+  end: Vaddr,
+): boolean {
+  const { u32 } = pgdat.ram;
+  const size = LEVEL_SIZE[level]!;
+  for (let i = 0; i < PTRS_PER_TABLE; i++) {
+    const entry = u32[entryPtr(table, i)] as Pte;
+    if (entry === 0) continue;
+    const at = base + i * size;
+    if (at >= start && at + size <= end) continue;
+    if (level === LEVEL_PTE || at >= end || at + size <= start) return false;
+    if (!coversTable(pgdat, ptePfn(entry), level - 1, at, start, end)) return false;
+  }
   return true;
 }
 
-/** @returns true when [addr, next) must first make the shared table of `pmdp` private. */
-function needsBreak(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boolean {
+/** Takes what a table of any level maps off the mm's counters. */
+function uncountTable(mm: MmStruct, table: Pfn, level: number): void {
+  if (level === LEVEL_PTE) {
+    addTableRss(mm, table, -1);
+    return;
+  }
+  const { u32 } = mm.pgdat.ram;
+  const end = entryPtr(table, PTRS_PER_TABLE);
+  for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
+    if (u32[at] !== 0) uncountTable(mm, ptePfn(u32[at] as Pte), level - 1);
+  }
+}
+
+/**
+ * Lets go of a shared table that somebody else still uses, whole, without looking at its
+ * pages. The caller has checked that nothing in it stays mapped, and flushes the TLB.
+ * @patch 03/14
+ */
+export function dropCowTable(mm: MmStruct, entry: PtePtr, level: number): void {
   const { pgdat } = mm;
-  const pmd = pgdat.ram.u32[pmdp] as Pte;
-  if (!tableShared(pmd)) return false;
-  const table = ptePfn(pmd);
-  if (pgdat.page.ptRefs[table] === 1) return true;
-  return !coversTable(pgdat, table, pteIndex(addr), pteLast(addr, next));
+  const table = ptePfn(pgdat.ram.u32[entry] as Pte);
+  uncountTable(mm, table, level);
+  pgdat.ram.u32[entry] = 0;
+  pgdat.page.ptRefs[table]!--;
+  pgdat.vmstat.cowDrop[level]!++;
+}
+
+/** What the shared table behind an entry needs before [start, end) can be unmapped. */
+const ZAP_NOTHING = 0;
+const ZAP_DROP = 1;
+const ZAP_BREAK = 2;
+
+function zapShared(
+  mm: MmStruct,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  start: Vaddr,
+  end: Vaddr,
+): number {
+  const { pgdat } = mm;
+  if (!mapsAny(pgdat, table, level, base, start, end)) return ZAP_NOTHING;
+  if (pgdat.page.ptRefs[table] === 1) return ZAP_BREAK;
+  return coversTable(pgdat, table, level, base, start, end) ? ZAP_DROP : ZAP_BREAK;
 }
 
 /**
  * The part of zapRange() that can fail: makes shared tables private that [start, end) covers
- * only partly. Tables in which the range maps nothing are left shared.
+ * only partly; they are those on the paths of its first and last page. Tables in which the
+ * range maps nothing are left shared.
  * @returns 0, or -ENOMEM with nothing a program could see changed.
  * @patch 03/14
  */
 export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const err = breakPartlyCovered(mm, start, blockEnd(start, end, PMD_SIZE));
-  if (err !== 0) return err;
-  // Only the first and the last table can be covered partly.
-  return breakPartlyCovered(mm, Math.max(start, pmdAlignDown(end)), end);
+  if (start >= end) return 0;
+  const err = breakPartlyCovered(mm, start, start, end);
+  return err !== 0 ? err : breakPartlyCovered(mm, end - 1, start, end);
 }
 
-/** zapPrepare() for the part [addr, next) of one table. */
-function breakPartlyCovered(mm: MmStruct, addr: Vaddr, next: Vaddr): number {
-  const pmdp = addr < next ? pmdPtrOf(mm, addr) : NO_PTEP;
-  if (pmdp === NO_PTEP || !tableMapsAny(mm.pgdat, pmdp, addr, next)) return 0;
-  return needsBreak(mm, pmdp, addr, next) ? breakCowPte(mm, pmdp, addr) : 0;
-}
-
-function zapPmd(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): number {
-  const { pgdat } = mm;
-  if (!tableMapsAny(pgdat, pmdp, addr, next)) return 0;
-  const pmd = pgdat.ram.u32[pmdp] as Pte;
-  if (tableShared(pmd)) {
-    if (!needsBreak(mm, pmdp, addr, next)) {
-      dropCowPte(mm, pmdp);
-      return 0;
+/** zapPrepare() for the path of one address. */
+function breakPartlyCovered(mm: MmStruct, addr: Vaddr, start: Vaddr, end: Vaddr): number {
+  const { u32 } = mm.pgdat.ram;
+  let entry = pgdPtr(mm, addr);
+  for (let level: number = LEVEL_PGD - 1; level >= LEVEL_PTE; level--) {
+    const value = u32[entry] as Pte;
+    if (value === 0) return 0;
+    let table = ptePfn(value);
+    if (tableShared(value)) {
+      const span = LEVEL_SIZE[level + 1]!;
+      const base = Math.floor(addr / span) * span;
+      if (zapShared(mm, table, level, base, start, end) !== ZAP_BREAK) return 0;
+      table = breakCowTable(mm, entry, level, addr);
+      if (table === NO_PFN) return -ENOMEM;
     }
-    const err = breakCowPte(mm, pmdp, addr);
+    entry = entryPtr(table, levelIndex(addr, level));
+  }
+  return 0;
+}
+
+/** Unmaps the part of [start, end) that lies in `table`, which is private. */
+function zapTable(
+  mm: MmStruct,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  start: Vaddr,
+  end: Vaddr,
+): number {
+  const { u32 } = mm.pgdat.ram;
+  const first = firstIndex(base, start, level);
+  const last = lastIndex(base, end, level);
+  if (level === LEVEL_PTE) {
+    zapPteRange(mm, table, first, last);
+    return 0;
+  }
+  for (let i = first; i < last; i++) {
+    const entry = entryPtr(table, i);
+    const value = u32[entry] as Pte;
+    if (value === 0) continue;
+    const at = base + i * LEVEL_SIZE[level]!;
+    let child = ptePfn(value);
+    if (tableShared(value)) {
+      const needs = zapShared(mm, child, level - 1, at, start, end);
+      if (needs === ZAP_DROP) dropCowTable(mm, entry, level - 1);
+      if (needs !== ZAP_BREAK) continue;
+      child = breakCowTable(mm, entry, level - 1, at);
+      if (child === NO_PFN) return -ENOMEM;
+    }
+    const err = zapTable(mm, child, level - 1, at, start, end);
     if (err !== 0) return err;
   }
-  const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
-  zapPteRange(pgdat, table, pteIndex(addr), pteLast(addr, next));
   return 0;
 }
 
@@ -144,9 +263,35 @@ function zapPmd(mm: MmStruct, pmdp: PtePtr, addr: Vaddr, next: Vaddr): number {
  * @patch 03/14
  */
 export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const err = walkLeafTables(mm, start, end, (pmdp, addr, next) => zapPmd(mm, pmdp, addr, next));
+  const err = zapTable(mm, mm.pgd, LEVEL_PGD, 0, start, end);
   flushTlbRange(mm, start, end);
   return err;
+}
+
+/** Frees the tables below `table`, which is private, that [start, end) reaches and that are empty. */
+function freeEmptyTables(
+  mm: MmStruct,
+  table: Pfn,
+  level: number,
+  base: Vaddr,
+  start: Vaddr,
+  end: Vaddr,
+): void {
+  const { pgdat } = mm;
+  const { u32 } = pgdat.ram;
+  const last = lastIndex(base, end, level);
+  for (let i = firstIndex(base, start, level); i < last; i++) {
+    const entry = entryPtr(table, i);
+    if (u32[entry] === 0) continue;
+    const child = ptePfn(u32[entry] as Pte);
+    if (pgdat.page.ptRefs[child]! > 1) continue;
+    if (level - 1 !== LEVEL_PTE) {
+      freeEmptyTables(mm, child, level - 1, base + i * LEVEL_SIZE[level]!, start, end);
+    }
+    if (!tableEmpty(pgdat, child)) continue;
+    u32[entry] = 0;
+    freeTable(pgdat, child);
+  }
 }
 
 /**
@@ -156,85 +301,36 @@ export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
  * @linux mm/memory.c:free_pgtables
  */
 export function freePgtables(mm: MmStruct, start: Vaddr, end: Vaddr): void {
-  const { pgdat } = mm;
-  const { u32 } = pgdat.ram;
-  walkLeafTables(mm, start, end, (pmdp) => {
-    const table = ptePfn(u32[pmdp] as Pte);
-    if (pgdat.page.ptRefs[table] === 1 && tableEmpty(pgdat, table)) {
-      u32[pmdp] = 0;
-      freeTable(pgdat, table);
-    }
-    return 0;
-  });
-  for (let addr = start; addr < end; addr = blockEnd(addr, end, PUD_SIZE))
-    freeUpperTables(mm, addr);
+  freeEmptyTables(mm, mm.pgd, LEVEL_PGD, 0, start, end);
 }
 
-/** Frees the PMD and then the PUD table of `addr` where they are empty. */
-function freeUpperTables(mm: MmStruct, addr: Vaddr): void {
+/** Frees what a table holds, shared tables by reference; the table itself is the caller's. */
+function exitEntries(mm: MmStruct, table: Pfn, level: number): void {
   const { pgdat } = mm;
-  const { u32 } = pgdat.ram;
-  const pgdp = entryPtr(mm.pgd, pgdIndex(addr));
-  if (u32[pgdp] === 0) return;
-  const pudTable = ptePfn(u32[pgdp] as Pte);
-  const pudp = entryPtr(pudTable, pudIndex(addr));
-  const pmdTable = ptePfn(u32[pudp] as Pte);
-  if (u32[pudp] !== 0) {
-    if (!tableEmpty(pgdat, pmdTable)) return;
-    u32[pudp] = 0;
-    freeTable(pgdat, pmdTable);
-  }
-  if (!tableEmpty(pgdat, pudTable)) return;
-  u32[pgdp] = 0;
-  freeTable(pgdat, pudTable);
-}
-
-/** Lets go of the leaf tables of a PMD table: shared ones by reference. @hot 512 entries a GiB. */
-function exitPmdTable(pgdat: PgData, pmdTable: Pfn): void {
   const { u32 } = pgdat.ram;
   const { ptRefs } = pgdat.page;
-  const start = entryPtr(pmdTable, 0);
-  const end = start + PTRS_PER_TABLE * PTE_WORDS;
-  let dropped = 0;
-  for (let at = start as number; at < end; at += PTE_WORDS) {
-    if (u32[at] === 0) continue;
-    const table = ptePfn(u32[at] as Pte);
-    const refs = ptRefs[table]!;
-    if (refs > 1) {
-      ptRefs[table] = refs - 1;
-      dropped++;
-      continue;
-    }
-    zapPteRange(pgdat, table, 0, PTRS_PER_TABLE);
-    freeTable(pgdat, table);
-  }
-  pgdat.vmstat.cowPteDrop += dropped;
-}
-
-/** Frees what a table above the leaves holds; the table itself is the caller's. */
-function exitEntries(pgdat: PgData, table: Pfn, level: number): void {
-  if (level === LEVEL_PMD) {
-    exitPmdTable(pgdat, table);
-    return;
-  }
-  const { u32 } = pgdat.ram;
-  const start = entryPtr(table, 0);
-  const end = start + PTRS_PER_TABLE * PTE_WORDS;
-  for (let at = start as number; at < end; at += PTE_WORDS) {
+  const end = entryPtr(table, PTRS_PER_TABLE);
+  for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
     if (u32[at] === 0) continue;
     const child = ptePfn(u32[at] as Pte);
-    exitEntries(pgdat, child, level - 1);
+    if (ptRefs[child]! > 1) {
+      ptRefs[child]!--;
+      pgdat.vmstat.cowDrop[level - 1]!++;
+      continue;
+    }
+    if (level - 1 === LEVEL_PTE) zapPteRange(mm, child, 0, PTRS_PER_TABLE);
+    else exitEntries(mm, child, level - 1);
     freeTable(pgdat, child);
   }
 }
 
 /**
  * Unmaps everything and frees all tables, root included. Costs what the process has for
- * itself, plus one reference a shared table.
+ * itself, plus one reference a shared subtree.
  * @linux mm/mmap.c:exit_mmap
  */
 export function exitPgtables(mm: MmStruct): void {
   flushTlbMm(mm);
-  exitEntries(mm.pgdat, mm.pgd, LEVEL_PGD);
+  exitEntries(mm, mm.pgd, LEVEL_PGD);
   pgdFree(mm);
 }

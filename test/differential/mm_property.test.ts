@@ -276,13 +276,19 @@ describe('memory manager', () => {
       const lines = small.program.map((step) => JSON.stringify(step)).join('\n');
       assert.fail(`seed ${seed}: ${small.failure.error.stack}\n${lines}`);
     }
-    const { cowPteShared, cowPteBreakCopy, cowPteBreakReuse, cowPteDrop, cowPteFallback } =
+    const { cowShared, cowBreakCopy, cowBreakReuse, cowDrop, cowPteFallback } =
       machines[0]!.pgdat.vmstat;
     t.diagnostic(`${PROGRAMS} programs, ${steps} steps`);
     t.diagnostic(
-      `tables shared ${cowPteShared}, broken by copy ${cowPteBreakCopy}, taken over ${cowPteBreakReuse}, ` +
-        `dropped ${cowPteDrop}, not shareable ${cowPteFallback}`,
+      `tables (leaf, PMD, PUD) shared ${cowShared}, broken by copy ${cowBreakCopy}, taken over ` +
+        `${cowBreakReuse}, dropped ${cowDrop}, not shareable ${cowPteFallback}`,
     );
+    for (const counts of [cowShared, cowBreakCopy, cowBreakReuse]) {
+      assert.ok(
+        counts.every((n) => n > 0),
+        'something never happened at some level',
+      );
+    }
     for (const line of describeTally(tally)) t.diagnostic(line);
     for (const op of [
       'mmap',

@@ -14,14 +14,13 @@ import {
   LEVEL_PGD,
   LEVEL_PTE,
   LEVEL_SIZE,
-  PTE_SHARED,
+  PTE_PATH_RO,
   PTE_R,
   PTE_SPECIAL,
   PTE_U,
   PTE_W,
   ptePfn,
   PTRS_PER_TABLE,
-  tableShared,
   type Pfn,
   type Pte,
 } from '../../src/arch/riscv/pgtable.ts';
@@ -52,7 +51,7 @@ import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
 import { pageAnon } from '../../src/mm/page.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
-import { pmdPtrOf, ptePtrOf } from '../../src/mm/pgtable.ts';
+import { pathFlags, ptePtrOf } from '../../src/mm/pgtable.ts';
 import { mmUsage } from '../../src/mm/rss.ts';
 import { destroyMapping, truncateInodePages } from '../../src/mm/truncate.ts';
 import { getUser32, putUser32 } from '../../src/mm/uaccess.ts';
@@ -230,7 +229,7 @@ export class TestMachine {
       const frame = (ram.i32[at + 2]! + lowHalf(addr)) / PAGE_SIZE;
       let fits = (pte & READABLE) === READABLE && ptePfn(pte) === frame;
       if (at >= TLB_WRITE_BASE >> 2 && fits) {
-        fits = (pte & PTE_W) !== 0 && !tableShared(ram.u32[pmdPtrOf(activeMm, addr)] as Pte);
+        fits = (pte & PTE_W) !== 0 && pathFlags(activeMm, addr) === 0;
       }
       assert.ok(fits, `stale TLB entry for page ${addr / PAGE_SIZE - ARENA}`);
     }
@@ -249,7 +248,7 @@ export class TestMachine {
       const pte = u32[entryPtr(table, i)] as Pte;
       if (pte === 0) continue;
       const addr = base + i * LEVEL_SIZE[level]!;
-      const below = writable && (pte & PTE_SHARED) === 0;
+      const below = writable && (pte & PTE_PATH_RO) === 0;
       if (level === LEVEL_PTE) visit(addr, pte, writable);
       else this.eachEntry(mm, ptePfn(pte), level - 1, addr, below, visit);
     }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LEVEL_PTE } from '../../src/arch/riscv/pgtable.ts';
 import { dupMm, mmput } from '../../src/mm/fork.ts';
 import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
 import { doMadvise } from '../../src/mm/madvise.ts';
@@ -26,7 +27,7 @@ function finish(pgdat: PgData, free: number, ...mms: MmStruct[]): void {
 }
 
 describe('fork with COW page tables', () => {
-  it('shares leaf tables and allocates only upper ones', () => {
+  it('shares everything below the root', () => {
     const pgdat = testPgData();
     const free = pgdat.freeFrames;
     const mm = testMm(pgdat);
@@ -34,10 +35,10 @@ describe('fork with COW page tables', () => {
     touch(mm, BASE, 8 * MIB);
     const before = pgdat.freeFrames;
     const child = fork(mm);
-    assert.equal(before - pgdat.freeFrames, 3, 'root, PUD and PMD table');
+    assert.equal(before - pgdat.freeFrames, 1, 'the root');
     assert.equal(mmUsage(child).anon, 2048);
-    assert.equal(mmUsage(child).tableBytes, 3 * PAGE);
-    assert.equal(mmUsage(child).sharedTables, 4);
+    assert.equal(mmUsage(child).tableBytes, PAGE);
+    assert.equal(mmUsage(child).sharedTables, 6);
     assert.equal(mmUsage(mm).tableBytes, 7 * PAGE);
     finish(pgdat, free, mm, child);
   });
@@ -85,7 +86,7 @@ describe('fork with COW page tables', () => {
     assert.equal(peek(child, BASE + 3 * PAGE), 0);
     assert.equal(peek(child, BASE + 2 * PAGE), 5);
     assert.equal(peek(mm, BASE + PAGE), 5);
-    assert.equal(pgdat.vmstat.cowPteShared, 0);
+    assert.equal(pgdat.vmstat.cowShared[LEVEL_PTE], 0);
     finish(pgdat, free, mm, child);
   });
 

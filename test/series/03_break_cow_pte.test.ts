@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LEVEL_PTE, LEVEL_PUD } from '../../src/arch/riscv/pgtable.ts';
 import { dupMm, mmput } from '../../src/mm/fork.ts';
 import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
 import { doMadvise } from '../../src/mm/madvise.ts';
@@ -50,9 +51,9 @@ describe('breaking a shared page table', () => {
     const f = family(2);
     const { vmstat } = f.pgdat;
     assert.equal(putUser32(f.parent, BASE, 1), 0);
-    assert.deepEqual([vmstat.cowPteBreakCopy, vmstat.cowPteBreakReuse], [1, 0]);
+    assert.deepEqual([vmstat.cowBreakCopy[LEVEL_PTE], vmstat.cowBreakReuse[LEVEL_PTE]], [1, 0]);
     assert.equal(putUser32(f.child, BASE, 2), 0);
-    assert.deepEqual([vmstat.cowPteBreakCopy, vmstat.cowPteBreakReuse], [1, 1]);
+    assert.deepEqual([vmstat.cowBreakCopy[LEVEL_PTE], vmstat.cowBreakReuse[LEVEL_PTE]], [1, 1]);
     assert.equal(peek(f.parent, BASE), 1);
     assert.equal(peek(f.child, BASE), 2);
     finish(f);
@@ -64,7 +65,7 @@ describe('breaking a shared page table', () => {
     touch(f.parent, BASE, PMD, 9);
     assert.equal(f.pgdat.vmstat.pgcow, 0);
     assert.equal(f.pgdat.vmstat.pgreuse, 0, 'no write-protect fault either');
-    assert.equal(f.pgdat.vmstat.cowPteBreakReuse, 1);
+    assert.equal(f.pgdat.vmstat.cowBreakReuse[LEVEL_PUD], 1, 'the highest shared table');
     f.child = testMm(f.pgdat);
     finish(f);
   });
@@ -92,15 +93,15 @@ describe('breaking a shared page table', () => {
     const f = family(6);
     const { vmstat } = f.pgdat;
     assert.equal(doMunmap(f.child, BASE, 6 * MIB), 0);
-    assert.equal(vmstat.cowPteBreakCopy, 0);
-    assert.equal(vmstat.cowPteDrop, 3);
+    assert.equal(vmstat.cowBreakCopy[LEVEL_PTE], 0);
+    assert.deepEqual([...vmstat.cowDrop], [0, 0, 1], 'the highest table that holds nothing else');
     finish(f);
   });
 
   it('reads through a shared table without breaking it', () => {
     const f = family(2);
     for (let at = BASE; at < BASE + PMD; at += PAGE) assert.equal(peek(f.child, at), 4);
-    assert.equal(f.pgdat.vmstat.cowPteBreakCopy, 0);
+    assert.equal(f.pgdat.vmstat.cowBreakCopy[LEVEL_PTE], 0);
     finish(f);
   });
 

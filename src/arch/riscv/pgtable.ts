@@ -5,15 +5,26 @@
  *     because a frame number here is below 2^20):
  *
  *      31 30 29                10  9    8   7 6 5 4 3 2 1 0
- *     | 0 0 |        PFN         | SH | SP | D A G U X W R V |
+ *     | 0 0 |        PFN         | SH | SP | D A G U X W R V |      an entry that points at a table
+ *                                | SD |
+ *     | 0 0 |        PFN         | SD | SP | D A G U X W R V |      a leaf entry
  *
  * SH, in an entry that points at a table, is SHARED: the table has other parents, so nothing
  * below it may be written through this path. RISC-V's own table entries have no permission
  * bits (R = W = X = 0 is what makes an entry a pointer), so real hardware could not honour it:
  * it is part of cowshed's table format, as the founding series' cleared PMD write bit is part
- * of x86's. Effective write permission = leaf W AND no SHARED on the path.
+ * of x86's. SD_CLEARED, in bit 8 of such an entry, says that everything below counts as not
+ * written since (soft-dirty), and takes W away below it too, so that writes are noticed.
+ * Effective write permission = leaf W AND neither SHARED nor SD_CLEARED on the path.
  *
- * Not valid (V = 0) and not zero: a swap or migration entry (type in bits 1-5, offset in 8-31).
+ * Bit 8 of a leaf entry is SPECIAL, bit 9 is soft-dirty.
+ *
+ * Not valid (V = 0) and not zero: where the page is instead, or a marker.
+ *
+ *      31                        8  7  6 5       1  0
+ *     |          offset           | SD | E | type | 0 |
+ *
+ * E: the page is this entry's alone (as PG_ANON_EXCLUSIVE), SD: soft-dirty.
  *
  * This file owns the address arithmetic: 47-bit addresses do not survive JS bit operators.
  */
@@ -41,8 +52,35 @@ export const PTE_A = 0x40;
 export const PTE_D = 0x80;
 /** Leaf: the frame has no struct page accounting in this mapping (zero page). */
 export const PTE_SPECIAL = 0x100;
+/** Leaf: written since the bit was last cleared. Set wherever D is, in the same store. */
+export const PTE_SOFT_DIRTY = 0x200;
 /** Table entry: the table has several parents; see above. */
 export const PTE_SHARED = 0x200;
+/** Table entry: everything below counts as soft-clean on this path; see above. */
+export const PTE_SD_CLEARED = 0x100;
+/** Table entry: nothing below may be written through this path. */
+export const PTE_PATH_RO = PTE_SHARED | PTE_SD_CLEARED;
+
+/** Not present: the page in swap belongs to this entry alone. */
+export const PTE_SWP_EXCLUSIVE = 0x40;
+/** Not present: soft-dirty. */
+export const PTE_SWP_SOFT_DIRTY = 0x80;
+const SWP_TYPE_SHIFT = 1;
+const SWP_TYPE_MASK = 0x1f;
+const SWP_OFFSET_SHIFT = 8;
+
+/** Types below this are swap devices. @linux include/linux/swap.h:MAX_SWAPFILES */
+export const MAX_SWAPFILES = 23;
+/** Page under migration, of which the entry was read-only or writable; the offset is its frame. */
+export const SWP_MIGRATION_READ = 27;
+export const SWP_MIGRATION_WRITE = 28;
+/** No page at all: the offset says what the entry is for (PTE_MARKER_*). */
+export const SWP_PTE_MARKER = 29;
+
+/** Touching it is SIGSEGV (MADV_GUARD_INSTALL). */
+export const PTE_MARKER_GUARD = 1;
+/** Touching it is SIGBUS. */
+export const PTE_MARKER_POISONED = 2;
 
 const PFN_SHIFT = 10;
 const PFN_MASK = 0xfffff;
@@ -100,8 +138,27 @@ export function mkTable(pfn: Pfn): Pte {
   return ((pfn << PFN_SHIFT) | PTE_V) as Pte;
 }
 
+/** An entry that is not present: a place in swap, a page under migration, a marker. */
+export function mkSwpPte(type: number, offset: number): Pte {
+  return ((offset << SWP_OFFSET_SHIFT) | (type << SWP_TYPE_SHIFT)) as Pte;
+}
+
+export function swpType(pte: Pte): number {
+  return (pte >>> SWP_TYPE_SHIFT) & SWP_TYPE_MASK;
+}
+
+/** 24 bits: 64 GiB of one device. */
+export function swpOffset(pte: Pte): number {
+  return pte >>> SWP_OFFSET_SHIFT;
+}
+
 export function tableShared(entry: Pte): boolean {
   return (entry & PTE_SHARED) !== 0;
+}
+
+/** Index of the entry for `addr` in a table of this level. */
+export function levelIndex(addr: Vaddr, level: number): number {
+  return indexOf(addr, LEVEL_SIZE[level]!);
 }
 
 /** Word index of entry `index` of the table in `pfn`. */

@@ -1,6 +1,8 @@
 /** /proc/meminfo, vmstat and buddyinfo. @linux fs/proc/meminfo.c, mm/vmstat.c */
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
+import { LEVEL_PMD, LEVEL_PTE, LEVEL_PUD } from '../../arch/riscv/pgtable.ts';
+import type { VmStat } from '../../mm/vmstat.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { AddressSpace, MAX_ORDER, type PgData } from '../../mm/mm_types.ts';
 import {
@@ -140,6 +142,25 @@ export function showMeminfo(kernel: Kernel): string {
   ].join('');
 }
 
+/** What happened to shared tables of each level. */
+function cowCounters(vmstat: VmStat): [string, number][] {
+  const rows: [string, number][] = [];
+  for (const [level, name] of [
+    [LEVEL_PTE, 'pte'],
+    [LEVEL_PMD, 'pmd'],
+    [LEVEL_PUD, 'pud'],
+  ] as const) {
+    rows.push(
+      [`cow_${name}_shared`, vmstat.cowShared[level]!],
+      [`cow_${name}_break_copy`, vmstat.cowBreakCopy[level]!],
+      [`cow_${name}_break_reuse`, vmstat.cowBreakReuse[level]!],
+      [`cow_${name}_drop`, vmstat.cowDrop[level]!],
+    );
+  }
+  rows.push(['cow_pte_fallback', vmstat.cowPteFallback]);
+  return rows;
+}
+
 /** Name and number on a line each; the counters of COW page tables are cowshed's own. @linux mm/vmstat.c:vmstat_show */
 export function showVmstat(kernel: Kernel): string {
   const { pgdat } = kernel;
@@ -169,11 +190,7 @@ export function showVmstat(kernel: Kernel): string {
     ['pgcow', vmstat.pgcow],
     ['pgreuse', vmstat.pgreuse],
     ['oom_kill', vmstat.oomKill],
-    ['cow_pte_shared', vmstat.cowPteShared],
-    ['cow_pte_break_copy', vmstat.cowPteBreakCopy],
-    ['cow_pte_break_reuse', vmstat.cowPteBreakReuse],
-    ['cow_pte_fallback', vmstat.cowPteFallback],
-    ['cow_pte_drop', vmstat.cowPteDrop],
+    ...cowCounters(vmstat),
   ];
   return counters.map(([name, value]) => `${name} ${value}\n`).join('');
 }

@@ -29,6 +29,7 @@ import { copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
 import { pageAnon, PG_DIRTY, PG_SWAPBACKED } from '../../mm/page.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
+import { leafTableUsers } from '../../mm/pgtable.ts';
 import { mmRssPages } from '../../mm/rss.ts';
 import { flushTlbEveryone } from '../../mm/tlbflush.ts';
 import {
@@ -183,7 +184,7 @@ function gatherStats(mss: MemSizeStats, vma: Vma): void {
   const { page, ram } = mm.pgdat;
   walkLeafTables(mm, vma.start, vma.end, (pmdp, addr, next) => {
     const table = ptePfn(ram.u32[pmdp] as Pte);
-    const others = page.ptRefs[table]! - 1;
+    const others = leafTableUsers(mm, addr) - 1;
     const base = entryPtr(table, 0);
     const last = base + pteLast(addr, next) * PTE_WORDS;
     for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
@@ -370,13 +371,13 @@ function fillPagemap(
   view: DataView,
   showPfn: boolean,
 ): void {
-  const { page, ram } = mm.pgdat;
+  const { ram } = mm.pgdat;
   for (let vma = mm.vmas.find(start); vma !== undefined; vma = mm.vmas.next(vma)) {
     if (vma.start >= end) return;
     const area = vma;
     walkLeafTables(mm, Math.max(start, area.start), Math.min(end, area.end), (pmdp, from, next) => {
       const table = ptePfn(ram.u32[pmdp] as Pte);
-      const others = page.ptRefs[table]! - 1;
+      const others = leafTableUsers(mm, from) - 1;
       for (let addr = from; addr < next; addr += PAGE_SIZE) {
         const [lo, hi] = pagemapEntry(area, entryPtr(table, pteIndex(addr)), others, showPfn);
         const at = ((addr - start) / PAGE_SIZE) * PM_ENTRY_BYTES;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LEVEL_PTE } from '../../../src/arch/riscv/pgtable.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { doMlock, doMlockall, doMunlock, doMunlockall } from '../../../src/mm/mlock.ts';
 import { doMmap, findVma } from '../../../src/mm/mmap.ts';
@@ -96,7 +97,7 @@ describe('doMlock()', () => {
     const child = dupMm(mm)!;
     assert.equal(child.lockedVm, 0);
     assert.equal(child.unshareableVmas, 0);
-    assert.equal(pgdat.vmstat.cowPteShared, 0);
+    assert.equal(pgdat.vmstat.cowShared[LEVEL_PTE], 0);
     checkPageTables(pgdat);
     mmput(child);
     mmput(mm);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { TASK_SIZE } from '../../../src/arch/riscv/pgtable.ts';
+import { LEVEL_PTE, LEVEL_PUD, TASK_SIZE } from '../../../src/arch/riscv/pgtable.ts';
 import { userFault } from '../../../src/mm/fault.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { type AddressSpace, FMODE_READ, type VmFile } from '../../../src/mm/mm_types.ts';
@@ -294,8 +294,8 @@ describe('doMunmap()', () => {
     const child = dupMm(mm)!;
     const frames = pgdat.freeFrames;
     assert.equal(doMunmap(child, BASE, PMD), 0);
-    assert.equal(pgdat.vmstat.cowPteDrop, 1);
-    assert.equal(pgdat.vmstat.cowPteBreakCopy, 0);
+    assert.equal(pgdat.vmstat.cowDrop[LEVEL_PUD], 1);
+    assert.equal(pgdat.vmstat.cowBreakCopy[LEVEL_PTE], 0);
     assert.ok(pgdat.freeFrames >= frames);
     mmput(child);
     mmput(mm);

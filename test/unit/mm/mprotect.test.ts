@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { LEVEL_PTE } from '../../../src/arch/riscv/pgtable.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
@@ -152,7 +153,7 @@ describe('doMprotect()', () => {
     touch(mm, BASE, PAGE, 3);
     const child = dupMm(mm)!;
     assert.equal(doMprotect(child, BASE + 2 * PAGE, PAGE, PROT_READ), 0);
-    assert.equal(pgdat.vmstat.cowPteBreakCopy, 0);
+    assert.equal(pgdat.vmstat.cowBreakCopy[LEVEL_PTE], 0);
     assert.equal(putUser32(child, BASE + 2 * PAGE, 1), -EFAULT);
     assert.equal(peek(child, BASE + 2 * PAGE), 0);
     mmput(mm);
