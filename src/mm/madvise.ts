@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, type Vaddr } from '../arch/riscv/pgtable.ts';
-import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP, EPERM } from '../uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -32,7 +32,9 @@ import {
 } from '../uapi/mman.ts';
 import type { UserSegment } from './iov_iter.ts';
 import { populateRange } from './memory.ts';
+import { ADDRESS_LIMIT } from './mmap_limits.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
+import { vmaIsSealed } from './mseal.ts';
 import { updateHiwaterRss } from './rss.ts';
 import { truncatePagecacheRange } from './truncate.ts';
 import {
@@ -56,9 +58,6 @@ import {
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
 import { zapPrepare, zapRange } from './zap.ts';
 
-/** Where the address of an unsigned long wraps. */
-const ADDRESS_LIMIT = 2 ** 64;
-
 /** Handles [start, end) of one VMA. @returns 0 or -errno, which ends the call. */
 type VmaVisitor = (vma: Vma, start: Vaddr, end: Vaddr) => number;
 
@@ -81,6 +80,22 @@ function walkVmas(mm: MmStruct, start: Vaddr, end: Vaddr, visit: VmaVisitor): nu
     addr = to;
   }
   return unmapped;
+}
+
+/** Advice that loses what a mapping holds, here or in children. @linux mm/madvise.c:is_discard */
+const DISCARDS: readonly number[] = [
+  MADV_FREE,
+  MADV_DONTNEED,
+  MADV_DONTNEED_LOCKED,
+  MADV_REMOVE,
+  MADV_DONTFORK,
+  MADV_WIPEONFORK,
+];
+
+/** A sealed mapping that its process cannot write keeps what it holds. @linux mm/madvise.c:can_madvise_modify */
+function canMadviseModify(vma: Vma, advice: number): boolean {
+  if (!vmaIsSealed(vma) || !DISCARDS.includes(advice)) return true;
+  return !vmaIsAnonymous(vma) || (vma.flags & VM_WRITE) !== 0;
 }
 
 /** VM_* after advice that is kept as flags. @returns flags, or -EINVAL. */
@@ -122,9 +137,14 @@ function updateVma(
   flags: number,
   anonName: string | null,
 ): number {
-  if (flags < 0) return flags;
   if (flags === vma.flags && anonName === vma.anonName) return 0;
   return vmaModify(vma, start, end, flags, anonName) === null ? -EAGAIN : 0;
+}
+
+/** Advice that is kept as flags. */
+function adviseFlags(vma: Vma, start: Vaddr, end: Vaddr, advice: number): number {
+  const flags = adviceFlags(vma, advice);
+  return flags < 0 ? flags : updateVma(vma, start, end, flags, vma.anonName);
 }
 
 /** @returns 0 if pages of the VMA may be dropped on this advice, else -EINVAL. @linux mm/madvise.c:madvise_dontneed_free_valid_vma */
@@ -143,7 +163,7 @@ function mayDrop(vma: Vma, advice: number): number {
 function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
   let stop = start;
   const ret = walkVmas(mm, start, end, (vma, _from, to) => {
-    const err = mayDrop(vma, advice);
+    const err = canMadviseModify(vma, advice) ? mayDrop(vma, advice) : -EPERM;
     if (err === 0) stop = to;
     return err;
   });
@@ -189,26 +209,33 @@ function populate(mm: MmStruct, start: Vaddr, end: Vaddr, write: boolean): numbe
   return 0;
 }
 
+/** What advice other than dropping pages does to part of one VMA. @linux mm/madvise.c:madvise_vma_behavior */
+function adviseVma(vma: Vma, start: Vaddr, end: Vaddr, advice: number): number {
+  if (!canMadviseModify(vma, advice)) return -EPERM;
+  switch (advice) {
+    case MADV_REMOVE:
+      return remove(vma, start, end);
+    case MADV_WILLNEED:
+      return 0;
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+      return coldOrPageout(vma);
+    default:
+      return adviseFlags(vma, start, end, advice);
+  }
+}
+
 function adviseRange(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
   switch (advice) {
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
     case MADV_FREE:
       return dontneedFree(mm, start, end, advice);
-    case MADV_REMOVE:
-      return walkVmas(mm, start, end, remove);
-    case MADV_WILLNEED:
-      return walkVmas(mm, start, end, () => 0);
-    case MADV_COLD:
-    case MADV_PAGEOUT:
-      return walkVmas(mm, start, end, coldOrPageout);
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
       return populate(mm, start, end, advice === MADV_POPULATE_WRITE);
     default:
-      return walkVmas(mm, start, end, (vma, from, to) =>
-        updateVma(vma, from, to, adviceFlags(vma, advice), vma.anonName),
-      );
+      return walkVmas(mm, start, end, (vma, from, to) => adviseVma(vma, from, to, advice));
   }
 }
 
@@ -248,7 +275,7 @@ function adviseChecked(mm: MmStruct, start: Vaddr, len: number, advice: number):
 /**
  * @returns 0; -EINVAL (unknown advice, not aligned, not for this kind of mapping); -ENOMEM
  *   (something is not mapped: the rest is done; or memory is out: nothing is done); -EACCES,
- *   -EOPNOTSUPP (MADV_REMOVE); -EAGAIN (too many VMAs); -EFAULT (MADV_POPULATE_* past the end
+ *   -EOPNOTSUPP (MADV_REMOVE); -EPERM (sealed, and the advice would lose what it holds); -EAGAIN (too many VMAs); -EFAULT (MADV_POPULATE_* past the end
  *   of a file).
  * @linux mm/madvise.c:do_madvise
  */

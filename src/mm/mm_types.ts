@@ -179,6 +179,8 @@ export class MmStruct {
   /** VMAs with one of VM_UNSHAREABLE: 0 lets fork share every table without looking at VMAs. Kept by vmaFlagsChanged() and kin. */
   unshareableVmas = 0;
 
+  /** CAP_SYS_RAWIO of whoever maps now: fixed mappings may go below MMAP_MIN_ADDR. */
+  mayMapLow = false;
   /** Highest address for mappings placed by the kernel: they grow down from here. */
   mmapBase: Vaddr = 0;
   startCode: Vaddr = 0;

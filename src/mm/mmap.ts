@@ -53,6 +53,7 @@ import {
   vmEnoughMemory,
 } from './mmap_limits.ts';
 import { FMODE_READ, FMODE_WRITE, Vma, type MmStruct, type VmFile } from './mm_types.ts';
+import { rangeIsSealed } from './mseal.ts';
 import { updateHiwaterRss } from './rss.ts';
 import { shmemFileSetup } from './shmem.ts';
 import {
@@ -145,7 +146,7 @@ export function getUnmappedArea(mm: MmStruct, addr: Vaddr, len: number, flags: n
   if ((flags & MAP_FIXED) !== 0) {
     if (addr > TASK_SIZE - len) return -ENOMEM;
     if (addr % PAGE_SIZE !== 0) return -EINVAL;
-    return addr < MMAP_MIN_ADDR ? -EPERM : addr;
+    return addr < MMAP_MIN_ADDR && !mm.mayMapLow ? -EPERM : addr;
   }
   if (addr !== 0 && addr <= TASK_SIZE - len && addr >= MMAP_MIN_ADDR) {
     const next = mm.vmas.find(addr);
@@ -320,7 +321,7 @@ function splitAtEnds(mm: MmStruct, start: Vaddr, end: Vaddr): void {
 /**
  * Removes all VMAs and pages of [start, end), which is page-aligned.
  * @param keepTables leave emptied page tables in place, for a caller that fills them again.
- * @returns 0, or -ENOMEM with nothing changed.
+ * @returns 0, or -ENOMEM or -EPERM (part of it is sealed) with nothing changed.
  * @linux mm/vma.c:do_vmi_align_munmap
  */
 export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: boolean): number {
@@ -328,6 +329,7 @@ export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: b
   if (first === undefined) return 0;
   // Only a hole within one VMA leaves more VMAs behind.
   if (first.start < start && end < first.end && mm.vmas.size >= MAX_MAP_COUNT) return -ENOMEM;
+  if (rangeIsSealed(mm, start, end)) return -EPERM;
   const err = zapPrepare(mm, start, end);
   if (err !== 0) return err;
   updateHiwaterRss(mm);
@@ -346,7 +348,7 @@ export function unmapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepTables: b
 }
 
 /**
- * @returns 0, -EINVAL, or -ENOMEM with nothing changed.
+ * @returns 0, -EINVAL, or -ENOMEM or -EPERM (part of it is sealed) with nothing changed.
  * @linux mm/mmap.c:do_munmap
  */
 export function doMunmap(mm: MmStruct, addr: Vaddr, len: number): number {

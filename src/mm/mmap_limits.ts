@@ -5,6 +5,8 @@ import type { MmStruct } from './mm_types.ts';
 import { VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE } from './vma.ts';
 import { isDataMapping } from './vma_account.ts';
 
+/** Where an unsigned long wraps: no range may reach it. */
+export const ADDRESS_LIMIT = 2 ** 64;
 /** VMAs a process may have. Linux's default (vm.max_map_count). */
 export const MAX_MAP_COUNT = 65_530;
 /** Lowest address that can be mapped, so that null pointers fault. Linux's default (vm.mmap_min_addr). */

@@ -18,12 +18,13 @@ import {
   type Pte,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import { EACCES, EINVAL, ENOMEM } from '../uapi/errno.ts';
+import { EACCES, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE } from '../uapi/mman.ts';
 import { breakCowPteRange } from './cow_pte.ts';
 import { populateVmaPageRange } from './gup.ts';
 import { mayExpandVm, vmEnoughMemory } from './mmap_limits.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
+import { vmaIsSealed } from './mseal.ts';
 import { PG_ANON_EXCLUSIVE } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { vmGetPageProt } from './pte_ops.ts';
@@ -106,11 +107,12 @@ function accountFlags(vma: Vma, flags: number, pages: number): number {
 
 /**
  * Changes the rights of [start, end) of one VMA.
- * @returns 0, or -ENOMEM with this range unchanged.
+ * @returns 0, or -ENOMEM or -EPERM (sealed) with this range unchanged.
  * @linux mm/mprotect.c:mprotect_fixup
  */
 function mprotectFixup(vma: Vma, start: Vaddr, end: Vaddr, newFlags: number): number {
   const oldFlags = vma.flags;
+  if (vmaIsSealed(vma)) return -EPERM;
   if (newFlags === oldFlags) return 0;
   const flags = accountFlags(vma, newFlags, (end - start) / PAGE_SIZE);
   if (flags < 0) return flags;
@@ -154,9 +156,9 @@ function protectRange(mm: MmStruct, first: Vma, start: Vaddr, end: Vaddr, prot: 
 /**
  * Sets the rights of [start, start + len).
  *
- * @returns 0, -EINVAL, -EACCES (a file not opened for that), or -ENOMEM: something is not
- *   mapped, then what lies before it is changed; or too many VMAs; or memory is out, then
- *   nothing is changed.
+ * @returns 0; -EINVAL; -EACCES (a file not opened for that) or -EPERM (sealed), then what lies
+ *   before it is changed; or -ENOMEM: something is not mapped, then what lies before it is
+ *   changed; or too many VMAs; or memory is out, then nothing is changed.
  * @linux mm/mprotect.c:do_mprotect_pkey
  */
 export function doMprotect(mm: MmStruct, start: Vaddr, len: number, prot: number): number {

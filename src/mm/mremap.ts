@@ -14,13 +14,14 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, TASK_SIZE, vpn, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
-import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from '../uapi/mman.ts';
 import { anonVmaClone, unlinkAnonVmas } from './anon_vma.ts';
 import { mmPopulate } from './gup.ts';
 import { doMunmap, findVmaIntersection, getUnmappedArea, unmapRange } from './mmap.ts';
 import { MAX_MAP_COUNT, mayExpandVm, mlockFutureOk, vmEnoughMemory } from './mmap_limits.ts';
 import { Vma, type MmStruct } from './mm_types.ts';
+import { rangeIsSealed, vmaIsSealed } from './mseal.ts';
 import { movePageTables, prepareMove } from './move_page_tables.ts';
 import {
   VM_ACCOUNT,
@@ -163,7 +164,9 @@ function mremapTo(r: Remap): number {
   if (dontUnmap && !mayExpandVm(mm, vma.flags, r.oldLen / PAGE_SIZE)) return -ENOMEM;
   const place = getUnmappedArea(mm, newAddr, newLen, fixed ? MAP_FIXED : 0);
   if (place < 0) return place;
+  if (rangeIsSealed(mm, place, place + newLen)) return -EPERM;
   if (tail > 0) {
+    if (rangeIsSealed(mm, addr + newLen, addr + newLen + tail)) return -EPERM;
     const err = zapPrepare(mm, addr + newLen, addr + newLen + tail);
     if (err !== 0) return err;
   }
@@ -198,7 +201,7 @@ function mremapHere(r: Remap): number {
  * Resizes or moves a mapping.
  *
  * @returns the address, or -EINVAL, -EFAULT (no such mapping, or the old range reaches over
- *   several), -EAGAIN (RLIMIT_MEMLOCK), -ENOMEM with nothing changed.
+ *   several), -EPERM (sealed), -EAGAIN (RLIMIT_MEMLOCK), -ENOMEM; with nothing changed.
  * @linux mm/mremap.c:SYSCALL_DEFINE5(mremap)
  */
 export function doMremap(
@@ -217,6 +220,7 @@ export function doMremap(
   if (addr % PAGE_SIZE !== 0 || newLen === 0) return -EINVAL;
   const vma = mm.vmas.find(addr);
   if (vma === undefined || vma.start > addr) return -EFAULT;
+  if (vmaIsSealed(vma)) return -EPERM;
   const r = { mm, addr, oldLen: pageAlignUp(oldLen), newLen: pageAlignUp(newLen), flags, newAddr };
   return (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0 ? mremapTo(r) : mremapHere(r);
 }

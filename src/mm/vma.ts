@@ -25,6 +25,8 @@ export const VM_LOCKONFAULT = 0x8_0000;
 export const VM_ACCOUNT = 0x10_0000;
 export const VM_NORESERVE = 0x20_0000;
 export const VM_DROPPABLE = 0x40_0000;
+/** mseal(2); bit 42 in Linux. */
+export const VM_SEALED = 0x100_0000;
 export const VM_WIPEONFORK = 0x200_0000;
 export const VM_DONTDUMP = 0x400_0000;
 export const VM_SOFTDIRTY = 0x800_0000;

@@ -11,6 +11,8 @@ import { doMlock, doMlockall, doMunlock, doMunlockall } from '../mm/mlock.ts';
 import { doMmap, doMunmap } from '../mm/mmap.ts';
 import { doMprotect } from '../mm/mprotect.ts';
 import { doMremap } from '../mm/mremap.ts';
+import type { MmStruct } from '../mm/mm_types.ts';
+import { doMseal } from '../mm/mseal.ts';
 import { doMsync } from '../mm/msync.ts';
 import { shmemFileSetup } from '../mm/shmem.ts';
 import { EACCES, EBADF, EINVAL, ENODEV, EPERM, ESRCH } from '../uapi/errno.ts';
@@ -27,7 +29,15 @@ function mmapFile(task: Task, args: SyscallArgs): number {
   if (offset % PAGE_SIZE !== 0) return -EINVAL;
   if (file.fOps.mmap === undefined) return -ENODEV;
   const pgoff = offset / PAGE_SIZE;
-  return doMmap(task.mm!, args.ulong(0), args.ulong(1), args.int(2), args.int(3), file, pgoff);
+  const mm = mappingMm(task);
+  return doMmap(mm, args.ulong(0), args.ulong(1), args.int(2), args.int(3), file, pgoff);
+}
+
+/** The address space of a caller that is about to map. @linux security/commoncap.c:cap_mmap_addr */
+function mappingMm(task: Task): MmStruct {
+  const mm = task.mm!;
+  mm.mayMapLow = task.cred.euid === 0;
+  return mm;
 }
 
 export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {
@@ -35,7 +45,7 @@ export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {
   if ((flags & MAP_ANONYMOUS) === 0) return mmapFile(task, args);
   if (args.ulong(5) % PAGE_SIZE !== 0) return -EINVAL;
   if ((flags & MAP_HUGETLB) !== 0) return -EINVAL;
-  const mm = task.mm!;
+  const mm = mappingMm(task);
   const addr = args.ulong(0);
   const len = args.ulong(1);
   const prot = args.int(2);
@@ -61,7 +71,7 @@ export function sysMprotect(_kernel: Kernel, task: Task, args: SyscallArgs): num
 
 export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   return doMremap(
-    task.mm!,
+    mappingMm(task),
     args.ulong(0),
     args.ulong(1),
     args.ulong(2),
@@ -72,6 +82,10 @@ export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): numbe
 
 export function sysMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   return doMadvise(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+export function sysMseal(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  return args.ulong(2) !== 0 ? -EINVAL : doMseal(task.mm!, args.ulong(0), args.ulong(1));
 }
 
 /** @linux mm/madvise.c:SYSCALL_DEFINE5(process_madvise) */

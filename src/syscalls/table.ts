@@ -175,6 +175,7 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MUNLOCK, 'munlock', mman.sysMunlock),
   supported(unistd.NR_MLOCKALL, 'mlockall', mman.sysMlockall),
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
+  supported(unistd.NR_MSEAL, 'mseal', mman.sysMseal),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PPOLL, 'ppoll', poll.sysPpoll),
   supported(unistd.NR_PSELECT6, 'pselect6', poll.sysPselect6),

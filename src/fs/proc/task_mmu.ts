@@ -37,11 +37,13 @@ import {
   VM_DONTCOPY,
   VM_DONTDUMP,
   VM_DONTEXPAND,
+  VM_DROPPABLE,
   VM_EXEC,
   VM_GROWSDOWN,
   VM_HUGEPAGE,
   VM_IO,
   VM_LOCKED,
+  VM_LOCKONFAULT,
   VM_MAYEXEC,
   VM_MAYREAD,
   VM_MAYSHARE,
@@ -51,6 +53,7 @@ import {
   VM_PFNMAP,
   VM_RAND_READ,
   VM_READ,
+  VM_SEALED,
   VM_SEQ_READ,
   VM_SHARED,
   VM_SOFTDIRTY,
@@ -248,6 +251,7 @@ const VM_FLAG_NAMES: readonly (readonly [number, string])[] = [
   [VM_RAND_READ, 'rr'],
   [VM_DONTCOPY, 'dc'],
   [VM_DONTEXPAND, 'de'],
+  [VM_LOCKONFAULT, 'lf'],
   [VM_ACCOUNT, 'ac'],
   [VM_NORESERVE, 'nr'],
   [VM_WIPEONFORK, 'wf'],
@@ -255,6 +259,8 @@ const VM_FLAG_NAMES: readonly (readonly [number, string])[] = [
   [VM_SOFTDIRTY, 'sd'],
   [VM_HUGEPAGE, 'hg'],
   [VM_NOHUGEPAGE, 'nh'],
+  [VM_DROPPABLE, 'dp'],
+  [VM_SEALED, 'sl'],
 ];
 
 function vmFlagNames(flags: number): string {
