@@ -1,0 +1,78 @@
+/**
+ * Runs one self test in a machine of its own, in a process of its own: a test that ends the
+ * machine, or keeps it from ever returning to its event loop, takes nothing else with it.
+ *
+ *     node --import tsx machine_child.ts '{"dir":...,"program":...,"args":[...],"cowPte":true}'
+ *
+ * The program's output goes to this process's; the last thing written is one line of JSON on
+ * descriptor 3.
+ */
+
+import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type * as Cowshed from '../../src/index.ts';
+
+/** What the parent asks for. */
+export interface ChildRequest {
+  /** Directory of the host with the program. */
+  readonly dir: string;
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly cowPte: boolean;
+}
+
+/** How it ended. */
+export interface ChildResult {
+  readonly code: number | null;
+  /** A signal, or why the machine stopped; empty when the program exited. */
+  readonly killed: string;
+  /** Frames in use that were not at boot and hold no cached file; null while processes are left. */
+  readonly leakedFrames: number | null;
+}
+
+/** Where the programs are in the guest. */
+const GUEST_DIR = '/kselftest';
+/** Milliseconds for orphans to end after the program has. */
+const ORPHAN_MS = 2000;
+const POLL_MS = 20;
+const RESULT_FD = 3;
+
+const dist = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist', 'index.js');
+
+async function passOn(guest: Cowshed.Process): Promise<void> {
+  guest.stdout.on('data', (chunk: Buffer) => writeSync(1, chunk));
+  guest.stderr.on('data', (chunk: Buffer) => writeSync(2, chunk));
+  await Promise.all([once(guest.stdout, 'end'), once(guest.stderr, 'end')]);
+}
+
+async function run(request: ChildRequest): Promise<ChildResult> {
+  const { Machine } = (await import(pathToFileURL(dist).href)) as typeof Cowshed;
+  const machine = await Machine.create({
+    cowPte: request.cowPte,
+    mounts: [{ host: request.dir, guest: GUEST_DIR }],
+    randomSeed: 1,
+  });
+  const { tasks } = machine.internals;
+  machine.mkdir('/dev/shm');
+  try {
+    const path = `${GUEST_DIR}/${request.program}`;
+    const guest = machine.spawn(path, [path, ...request.args], { cwd: '/tmp' });
+    const drained = passOn(guest);
+    const { code, signal } = await guest.wait();
+    const deadline = Date.now() + ORPHAN_MS;
+    while (tasks.size > 0 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (tasks.size === 0) await drained;
+    const leakedFrames = tasks.size === 0 ? machine.leakedFrames() : null;
+    return { code, killed: signal ?? '', leakedFrames };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { code: null, killed: text, leakedFrames: null };
+  }
+}
+
+const result = await run(JSON.parse(process.argv[2] ?? '') as ChildRequest);
+writeSync(RESULT_FD, `${JSON.stringify(result)}\n`);
+process.exit(0);
