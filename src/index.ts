@@ -8,5 +8,7 @@ export {
   type MachineStats,
   type RootSpec,
   type SpawnOptions,
+  type SwapFile,
+  type SwapSpec,
 } from './machine/machine.ts';
 export type { ExitStatus, Process, ProcessMemory, StdioOptions } from './machine/process.ts';

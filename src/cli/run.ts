@@ -7,7 +7,7 @@ import { signalNumber } from '../uapi/signal.ts';
 import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
-import { guestEnvironment, memoryBytes, parseUser, parseVolume } from './run_flags.ts';
+import { guestEnvironment, memoryBytes, parseSwap, parseUser, parseVolume } from './run_flags.ts';
 import { forwardSignals, wireStdio } from './run_stdio.ts';
 import { formatStats } from './run_stats.ts';
 import { copyProgram, locateProgram, prepareWorkdir, spawnTarget } from './run_target.ts';
@@ -61,6 +61,7 @@ function machineOptions(flags: RunFlags, hostname: string): MachineOptions {
     hostname,
     cowPte: flags.cowPte,
     mounts: (flags.volume ?? []).map(parseVolume),
+    swap: (flags.swap ?? []).map(parseSwap),
     ...(rootfs === null ? {} : { root: { host: rootfs } }),
     ...(memory === undefined ? {} : { memory }),
   };
@@ -176,6 +177,11 @@ export function runCommand(): Command {
     .option('-i, --interactive', 'pass standard input on, from a terminal too')
     .option('-t, --tty', 'give the program a terminal')
     .option('-m, --memory <size>', 'memory of the machine, such as 512m or 2g')
+    .option(
+      '--swap <size|file:size>',
+      'swap to memory or to a file of this host, such as 256m or /tmp/swap:1g; repeatable',
+      collect,
+    )
     .option('--cow-pte', 'fork shares page tables', true)
     .option('--no-cow-pte', 'fork copies page tables')
     .option('-h, --hostname <name>', 'host name in the guest')

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { posix, resolve } from 'node:path';
+import type { SwapSpec } from '../machine/swap_device.ts';
 import { CliError, oneLine } from './exit_code.ts';
 import { parseSize } from './size.ts';
 
@@ -15,6 +16,7 @@ export interface RunFlags {
   readonly interactive?: boolean;
   readonly tty?: boolean;
   readonly memory?: string;
+  readonly swap?: readonly string[];
   readonly cowPte: boolean;
   readonly hostname?: string;
   readonly user?: string;
@@ -55,6 +57,16 @@ export function parseVolume(text: string): Volume {
     throw new CliError(`Cannot mount "${text}" for writing: the guest never writes to this host`);
   }
   return { host: resolve(host), guest, readOnly: true };
+}
+
+/** Parses `SIZE` (memory of this host), `FILE:SIZE`, or `FILE` for one that is a swap area already. @throws CliError */
+export function parseSwap(text: string): SwapSpec {
+  const colon = text.lastIndexOf(':');
+  if (colon > 0) {
+    const bytes = parseSize(text.slice(colon + 1), '--swap');
+    return { file: resolve(text.slice(0, colon)), bytes };
+  }
+  return text.includes('/') ? { file: resolve(text) } : parseSize(text, '--swap');
 }
 
 /** Adds `K=V`, or `K` with the host's value, to the environment. */

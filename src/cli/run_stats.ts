@@ -7,6 +7,16 @@ function count(value: number): string {
   return value.toLocaleString('en-US');
 }
 
+/** What was swapped, on a machine that has swap. */
+function swapRows(stats: MachineStats): (readonly [name: string, value: string])[] {
+  const { swapBytes, swapFreeBytes, swapIns, swapOuts } = stats;
+  if (swapBytes === 0) return [];
+  return [
+    ['swap now', `${formatBytes(swapBytes - swapFreeBytes)} of ${formatBytes(swapBytes)}`],
+    ['pages swapped out', `${count(swapOuts)} (${count(swapIns)} read back)`],
+  ];
+}
+
 /**
  * Names and values in two columns.
  *
@@ -33,6 +43,7 @@ export function formatStats(stats: MachineStats, elapsedMs: number): string {
       'memory now',
       `${formatBytes(stats.memoryBytes - stats.freeBytes)} of ${formatBytes(stats.memoryBytes)}`,
     ],
+    ...swapRows(stats),
     ['killed for lack of memory', count(stats.oomKills)],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

@@ -1,7 +1,9 @@
 /** /dev: device nodes and links. @linux drivers/base/devtmpfs.c, init/do_mounts.c */
 
 import { bug } from '../lib/assert.ts';
-import { S_IFCHR, S_IFDIR, S_IFLNK } from '../uapi/stat.ts';
+import type { SwapDevice } from '../mm/swap_types.ts';
+import { makeDev, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK } from '../uapi/stat.ts';
+import { blockFileOps, SWAP_MAJOR, swapDeviceName } from './block_dev.ts';
 import type { Dentry, FsCred, Vfs } from './fs_types.ts';
 import { FULL_DEV, initMemDevices, NULL_DEV, RANDOM_DEV, URANDOM_DEV, ZERO_DEV } from './mem.ts';
 import { vfsCreate } from './namei_create.ts';
@@ -31,6 +33,15 @@ const LINKS: readonly (readonly [string, string])[] = [
 function make(dir: Dentry, name: string, mode: number, rdev: number): Dentry {
   const made = vfsCreate(dir, name, mode, rdev, ROOT);
   return typeof made === 'number' ? bug(`devfs: cannot make ${name}`) : made;
+}
+
+/** Makes the node of a swap device, which only root may use. @param root what devfsSetup() gave. @returns its name. */
+export function addSwapDevice(root: Dentry, minor: number, device: SwapDevice): string {
+  const rdev = makeDev(SWAP_MAJOR, minor);
+  root.sb.vfs.blkdevs.set(rdev, { device, ops: blockFileOps(device) });
+  const name = swapDeviceName(minor);
+  make(root, name, S_IFBLK | 0o660, rdev);
+  return name;
 }
 
 /**

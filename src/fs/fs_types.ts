@@ -21,6 +21,7 @@ import {
   type VmFile,
   type Vma,
 } from '../mm/mm_types.ts';
+import type { SwapDevice } from '../mm/swap_types.ts';
 import { destroyMapping } from '../mm/truncate.ts';
 import { EBADF, EMFILE, ENODEV } from '../uapi/errno.ts';
 import { F_SEAL_SEAL, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
@@ -112,6 +113,12 @@ export interface SuperOps {
   statfs(sb: SuperBlock): { blocks: number; free: number; files: number; freeFiles: number };
 }
 
+/** What a block device number stands for. */
+export interface BlockDevice {
+  readonly device: SwapDevice;
+  readonly ops: FileOps;
+}
+
 /** What Linux's fs/ keeps in globals, one per machine. */
 export class Vfs {
   readonly pgdat: PgData;
@@ -123,6 +130,8 @@ export class Vfs {
   readonly mounts: Mount[] = [];
   /** Character devices by device number. */
   readonly chrdevs = new Map<number, FileOps>();
+  /** Block devices by device number. */
+  readonly blkdevs = new Map<number, BlockDevice>();
   /** Pipes, eventfds and other files without a path. */
   anonMount: Mount | null = null;
   /** Holds memfd_create()'s files; made on first use. */

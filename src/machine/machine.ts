@@ -46,9 +46,11 @@ import {
   stdioFiles,
   type Stdio,
 } from './stdio.ts';
+import { SwapAreas, swapSpecs, type SwapSpec } from './swap_device.ts';
 import { TrapContext } from './trap.ts';
 
 export type { HostMount, RootSpec } from './root_fs.ts';
+export type { SwapFile, SwapSpec } from './swap_device.ts';
 
 const DEFAULT_MEMORY = 2 * 1024 ** 3;
 const FOUR_GIB = 2 ** 32;
@@ -70,6 +72,8 @@ export interface MachineOptions {
   readonly root?: RootSpec | undefined;
   /** Host directories shown in the guest, read-only. */
   readonly mounts?: readonly HostMount[] | undefined;
+  /** Swap areas: bytes of the host's memory, or files of the host. Default: none. */
+  readonly swap?: SwapSpec | readonly SwapSpec[] | undefined;
   /** Default 'cowshed'. */
   readonly hostname?: string | undefined;
   /** Called with one line for each system call. */
@@ -110,6 +114,10 @@ export interface MachineStats {
   readonly oomKills: number;
   readonly memoryBytes: number;
   readonly freeBytes: number;
+  readonly swapBytes: number;
+  readonly swapFreeBytes: number;
+  readonly swapIns: number;
+  readonly swapOuts: number;
   readonly pageTableBytes: number;
 }
 
@@ -147,6 +155,7 @@ export class Machine implements ProcessHost {
   private readonly loop: MachineLoop;
   private readonly tree: GuestTree;
   private readonly files: HostFiles;
+  private readonly swapAreas: SwapAreas;
   private readonly processes = new Map<SignalStruct, { process: Process; stdio: Stdio }>();
   private keepAlive: NodeJS.Timeout | null = null;
   private failure: CowshedError | null = null;
@@ -175,6 +184,7 @@ export class Machine implements ProcessHost {
     this.loop = new MachineLoop(this.context, (error) => this.fail(error));
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
+    this.swapAreas = new SwapAreas(pgdat, this.tree, swapSpecs(options.swap));
     this.bootFrames = pgdat.freeFrames;
   }
 
@@ -326,6 +336,10 @@ export class Machine implements ProcessHost {
       oomKills: vmstat.oomKill,
       memoryBytes: ram.layout.bytes,
       freeBytes: pgdat.freeFrames * PAGE_SIZE,
+      swapBytes: pgdat.swap.totalPages * PAGE_SIZE,
+      swapFreeBytes: pgdat.swap.freePages * PAGE_SIZE,
+      swapIns: vmstat.pswpin,
+      swapOuts: vmstat.pswpout,
       pageTableBytes: pgdat.pageTables * PAGE_SIZE,
     };
   }
@@ -358,6 +372,7 @@ export class Machine implements ProcessHost {
     } catch {
       // A machine that broke may be too broken to be taken down in order: its memory goes anyway.
     }
+    this.swapAreas.close();
     for (const { stdio } of open) stdio.close();
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
   }

@@ -14,8 +14,9 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import type { Pfn, Vaddr } from '../arch/riscv/pgtable.ts';
 import { lowHalf } from '../lib/bits.ts';
 import { AnonVma, type PgData, type Vma } from './mm_types.ts';
-import { PG_ANON, PG_ANON_EXCLUSIVE } from './page.ts';
-import { vmaPages } from './vma.ts';
+import { PG_ANON, PG_ANON_EXCLUSIVE, PG_LAZYFREE } from './page.ts';
+import { lruAdd } from './swap.ts';
+import { VM_DROPPABLE, vmaPages } from './vma.ts';
 
 function link(vma: Vma, anonVma: AnonVma): void {
   const avc = { vma, anonVma, index: anonVma.chain.length };
@@ -87,8 +88,10 @@ export function unlinkAnonVmas(vma: Vma): void {
 export function pageAddNewAnonRmap(pgdat: PgData, pfn: Pfn, vma: Vma, addr: Vaddr): void {
   const { page } = pgdat;
   page.mapcount[pfn] = 1;
-  page.flags[pfn]! |= PG_ANON | PG_ANON_EXCLUSIVE;
+  const lazy = (vma.flags & VM_DROPPABLE) === 0 ? 0 : PG_LAZYFREE;
+  page.flags[pfn]! |= PG_ANON | PG_ANON_EXCLUSIVE | lazy;
   pageMoveAnonRmap(pgdat, pfn, vma, addr);
+  lruAdd(pgdat, pfn);
 }
 
 /** Makes an anonymous page that only `vma` maps its own. @linux mm/rmap.c:folio_move_anon_rmap */

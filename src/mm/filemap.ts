@@ -20,6 +20,7 @@ import type { AddressSpace, FaultContext, Vma, VmFile, VmOperations } from './mm
 import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UPTODATE } from './page.ts';
 import { ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
+import { folioMarkAccessed, lruAdd } from './swap.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
 
 /** Pages mapped around a read fault when the cache has them. Linux's default (fault_around_bytes = 64 KiB). */
@@ -33,6 +34,7 @@ function addToPageCache(mapping: AddressSpace, index: number, pfn: Pfn): void {
   page.flags[pfn] = mapping.swapBacked ? PG_UPTODATE | PG_SWAPBACKED : PG_UPTODATE;
   page.refcount[pfn]!++;
   mapping.pages.set(index, pfn);
+  lruAdd(mapping.pgdat, pfn);
 }
 
 function readNewPage(mapping: AddressSpace, index: number): number {
@@ -87,6 +89,7 @@ export function filemapRead(mapping: AddressSpace, to: IovIter, pos: number): nu
     if (readNeedsPage(mapping, index)) {
       const pfn = filemapGetPage(mapping, index);
       if (pfn < 0) return done > 0 ? done : pfn;
+      folioMarkAccessed(pgdat, pfn as Pfn);
       copied = copyToIter(to, pgdat.ram.u8, pfn * PAGE_SIZE + offset, want);
       putPage(pgdat, pfn as Pfn);
     } else copied = iovZero(to, want);
@@ -110,6 +113,7 @@ export function filemapWrite(mapping: AddressSpace, from: IovIter, pos: number):
     const want = Math.min(PAGE_SIZE - offset, from.remaining);
     const pfn = filemapGetPage(mapping, Math.floor(at / PAGE_SIZE)) as Pfn;
     if (pfn < 0) return done > 0 ? done : pfn;
+    folioMarkAccessed(pgdat, pfn);
     icacheInvalidateFrame(pgdat.ram, pfn);
     const copied = copyFromIter(from, pgdat.ram.u8, ((pfn << PAGE_SHIFT) >>> 0) + offset, want);
     pgdat.page.flags[pfn]! |= PG_DIRTY;

@@ -11,7 +11,8 @@ import type { Ram } from '../arch/riscv/ram.ts';
 import { HandleTable } from '../lib/handle_table.ts';
 import { MapleTree } from '../lib/maple_tree.ts';
 import { XArray } from '../lib/xarray.ts';
-import { MemMap, NO_PFN, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
+import { MemMap, NO_PFN, NR_LRU_LISTS, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
+import { SwapState } from './swap_types.ts';
 import { VmStat } from './vmstat.ts';
 
 export const FMODE_READ = 1;
@@ -256,6 +257,18 @@ export class PgData {
   /** Frames freed one by one and not yet merged into blocks: a stack of `pcpCount`. */
   readonly pcp = new Int32Array(PCP_HIGH);
   pcpCount = 0;
+  /** Pages on each LRU list (LRU_*); the heads are in mem_map, see swap.ts. */
+  readonly lruSize = new Int32Array(NR_LRU_LISTS);
+  /** Something was unlocked since the unevictable list was last looked through. */
+  munlocked = false;
+  readonly swap = new SwapState();
+  /** vm.min_free_kbytes: what the watermarks are made from. */
+  minFreeKbytes = 0;
+  /** Free frames below which kswapd is woken, and up to which it works. */
+  wmarkLow = 0;
+  wmarkHigh = 0;
+  /** Free frames are few: the machine runs kswapd() at its next chance. */
+  kswapdWanted = false;
   /** Upcall for direct reclaim: frees some frames. @returns how many. */
   reclaim: ((wanted: number) => number) | null = null;
   /** Fault injection: allocations left until one fails; 0 = off. */

@@ -26,11 +26,11 @@ export function accountableMapping(vmFlags: number): boolean {
 }
 
 /**
- * Linux's default overcommit rule: only a single request larger than all memory is refused.
+ * Linux's default overcommit rule: only a single request larger than all memory and swap is refused.
  * @linux mm/util.c:__vm_enough_memory
  */
 export function vmEnoughMemory(mm: MmStruct, pages: number): boolean {
-  return pages <= mm.pgdat.managedFrames;
+  return pages <= mm.pgdat.managedFrames + mm.pgdat.swap.totalPages;
 }
 
 /** @returns false when locking `bytes` more would exceed RLIMIT_MEMLOCK. @linux mm/mmap.c:mlock_future_ok */

@@ -30,6 +30,17 @@ export const PG_DIRTY = 1 << 6;
 
 /** Anonymous page, as PAGE_MAPPING_ANON in `mapping` says; stays until the page is freed. Here because loops over entries read the flags anyway. */
 export const PG_ANON = 1 << 11;
+/** On an LRU list; the next three say which, see swap.ts. */
+export const PG_LRU = 1 << 13;
+/** On an active list. */
+export const PG_ACTIVE = 1 << 14;
+/** Used since the last look at it: one more use makes it active. */
+export const PG_REFERENCED = 1 << 15;
+/** Not worth a look by reclaim, because a VM_LOCKED mapping holds it. */
+export const PG_UNEVICTABLE = 1 << 16;
+/** Anonymous page whose bytes may be dropped instead of swapped out as long as it is clean (MADV_FREE), or always (VM_DROPPABLE). */
+export const PG_LAZYFREE = 1 << 18;
+
 /** A table that the fork under way must not share: below it is a VMA that the child does not get as it is. */
 export const PG_TABLE_NOSHARE = 1 << 10;
 /** A table below which a page may be pinned; a fork that finds none any more clears it. Never set on a shared path. */
@@ -37,6 +48,16 @@ export const PG_TABLE_PINNED = 1 << 12;
 
 /** Level (LEVEL_*) of a page table, in bits 8-9 of its flags. */
 const TABLE_LEVEL_SHIFT = 8;
+
+/** LRU lists: anonymous and shared memory, then files, inactive before active. @linux include/linux/mmzone.h:lru_list */
+export const LRU_INACTIVE_ANON = 0;
+export const LRU_ACTIVE_ANON = 1;
+export const LRU_INACTIVE_FILE = 2;
+export const LRU_ACTIVE_FILE = 3;
+export const LRU_UNEVICTABLE = 4;
+export const NR_LRU_LISTS = 5;
+/** From a kind's inactive to its active list. */
+export const LRU_ACTIVE = 1;
 
 /** `mapping` of an anonymous page: handle of its AnonVma, tagged. */
 export const PAGE_MAPPING_ANON = 1;

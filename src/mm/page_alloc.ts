@@ -7,11 +7,12 @@
  */
 
 import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
-import { PAGE_WORDS } from '../arch/riscv/memlayout.ts';
+import { PAGE_SIZE, PAGE_WORDS } from '../arch/riscv/memlayout.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import { MAX_ORDER, PCP_HIGH, type PgData } from './mm_types.ts';
-import { NO_PFN, PG_BUDDY, PG_RESERVED } from './page.ts';
+import { NO_PFN, PG_BUDDY, PG_LRU, PG_RESERVED } from './page.ts';
+import { initLru, lruDel } from './swap.ts';
 
 /** Single frames moved between the stack and the buddy lists at a time. */
 const PCP_BATCH = 128;
@@ -83,6 +84,29 @@ export function initPageAlloc(pgdat: PgData): void {
   }
   pgdat.freeFrames = nrFrames - firstFrame;
   pgdat.managedFrames = pgdat.freeFrames;
+  initLru(pgdat);
+  setMinFreeKbytes(pgdat, defaultMinFreeKbytes(pgdat.managedFrames));
+}
+
+/** Bounds of the default below. @linux mm/page_alloc.c:calculate_min_free_kbytes */
+const MIN_FREE_KBYTES_MIN = 128;
+const MIN_FREE_KBYTES_MAX = 262_144;
+/** Distance between the watermarks, as a share of all frames. Linux's default (vm.watermark_scale_factor = 10 of 10,000). */
+const WATERMARK_SCALE = 1000;
+
+/** Four times the square root of the memory, in kB. @linux mm/page_alloc.c:calculate_min_free_kbytes */
+function defaultMinFreeKbytes(frames: number): number {
+  const kbytes = Math.floor(Math.sqrt(frames * (PAGE_SIZE / 1024) * 16));
+  return Math.min(Math.max(kbytes, MIN_FREE_KBYTES_MIN), MIN_FREE_KBYTES_MAX);
+}
+
+/** Sets the watermarks from vm.min_free_kbytes. @linux mm/page_alloc.c:__setup_per_zone_wmarks */
+export function setMinFreeKbytes(pgdat: PgData, kbytes: number): void {
+  const min = Math.floor(kbytes / (PAGE_SIZE / 1024));
+  const step = Math.max(Math.floor(min / 4), Math.floor(pgdat.managedFrames / WATERMARK_SCALE));
+  pgdat.minFreeKbytes = kbytes;
+  pgdat.wmarkLow = min + step;
+  pgdat.wmarkHigh = min + 2 * step;
 }
 
 /** Counts an allocation for fault injection. @returns true when this one has to fail. */
@@ -102,6 +126,7 @@ function refillPcp(pgdat: PgData): boolean {
   }
   if (count > 0 && count < PCP_BATCH) pcp.copyWithin(0, PCP_BATCH - count, PCP_BATCH);
   pgdat.pcpCount = count;
+  if (pgdat.freeFrames < pgdat.wmarkLow) pgdat.kswapdWanted = true;
   return count > 0;
 }
 
@@ -186,6 +211,8 @@ export function freePages(pgdat: PgData, pfn: Pfn, order: number): void {
 export function freePage(pgdat: PgData, pfn: Pfn): void {
   const { ram } = pgdat;
   if (ram.codeIndex[pfn] !== 0) icacheInvalidateFrame(ram, pfn);
+  const flags = pgdat.page.flags[pfn]!;
+  if ((flags & PG_LRU) !== 0) lruDel(pgdat, pfn, flags);
   pgdat.page.flags[pfn] = 0;
   pgdat.page.refcount[pfn] = 0;
   if (pgdat.pcpCount === PCP_HIGH) drainPcp(pgdat, PCP_HIGH - PCP_BATCH);

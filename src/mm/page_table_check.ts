@@ -33,6 +33,7 @@ import { PAGE_SIZE, TLB_ENTRIES, TLB_READ_BASE, TLB_WRITE_BASE } from '../arch/r
 import { bug } from '../lib/assert.ts';
 import { fromHalves } from '../lib/bits.ts';
 import { pagePinnedExclusive } from './copy_pte.ts';
+import { checkLru } from './lru_check.ts';
 import {
   AddressSpace,
   MM_ANONPAGES,
@@ -306,6 +307,7 @@ export function checkPageTables(pgdat: PgData): void {
     });
   });
   checkPages(state);
+  checkLru(pgdat);
   expect(pgdat.pageTables, state.tables, 'number of page tables');
   const { activeMm } = pgdat;
   if (activeMm === null) return;

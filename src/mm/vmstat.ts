@@ -16,4 +16,35 @@ export class VmStat {
   /** Leaf tables fork had to copy although sharing was on. */
   cowPteFallback = 0;
   oomKill = 0;
+  /** Pages read from and written to swap. */
+  pswpin = 0;
+  pswpout = 0;
+  /** Pages that became active, and inactive again. */
+  pgactivate = 0;
+  pgdeactivate = 0;
+  /** Pages made lazily freeable (MADV_FREE), and those that were then dropped. */
+  pglazyfree = 0;
+  pglazyfreed = 0;
+  /** Active pages looked at. */
+  pgrefill = 0;
+  /** Inactive pages looked at and reclaimed by kswapd, by allocations that found no frame, and on request (MADV_PAGEOUT). */
+  pgscanKswapd = 0;
+  pgscanDirect = 0;
+  pgscanProactive = 0;
+  pgstealKswapd = 0;
+  pgstealDirect = 0;
+  pgstealProactive = 0;
+  /** The same by kind of page. */
+  pgscanAnon = 0;
+  pgscanFile = 0;
+  pgstealAnon = 0;
+  pgstealFile = 0;
+  /** Times kswapd ran, and times an allocation had to reclaim for itself. */
+  pageoutrun = 0;
+  allocstall = 0;
+  /** Pages found locked and set aside, and those looked at again after an unlock. */
+  unevictablePgsCulled = 0;
+  unevictablePgsRescued = 0;
+  /** Pages of files written back. */
+  pgpgout = 0;
 }

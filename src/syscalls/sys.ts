@@ -112,6 +112,8 @@ export function sysSysinfo(kernel: Kernel, task: Task, args: SyscallArgs): numbe
   put(0, Math.floor(kernel.clock.now() / NSEC_PER_SEC));
   put(32, pgdat.managedFrames * PAGE_SIZE);
   put(40, pgdat.freeFrames * PAGE_SIZE);
+  put(64, pgdat.swap.totalPages * PAGE_SIZE);
+  put(72, pgdat.swap.freePages * PAGE_SIZE);
   view.setUint16(80, Math.min(kernel.tasks.size, 0xffff), true);
   view.setUint32(104, 1, true);
   return putBytes(task, args.ulong(0), bytes);

@@ -20,6 +20,7 @@ import * as pidfd from './pidfd.ts';
 import * as poll from './poll.ts';
 import * as process from './process.ts';
 import * as signal from './signal.ts';
+import * as swap from './swap.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
 import type { SyscallRow } from './row.ts';
@@ -216,6 +217,8 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_UNAME, 'uname', sys.sysUname),
   supported(unistd.NR_SETHOSTNAME, 'sethostname', sys.sysSethostname),
   supported(unistd.NR_SETDOMAINNAME, 'setdomainname', sys.sysSetdomainname),
+  supported(unistd.NR_SWAPON, 'swapon', swap.sysSwapon),
+  supported(unistd.NR_SWAPOFF, 'swapoff', swap.sysSwapoff),
   supported(unistd.NR_SYSINFO, 'sysinfo', sys.sysSysinfo),
   supported(unistd.NR_GETRANDOM, 'getrandom', sys.sysGetrandom),
   supported(unistd.NR_PRLIMIT64, 'prlimit64', sys.sysPrlimit64),

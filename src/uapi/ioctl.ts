@@ -1,5 +1,12 @@
 /** ioctl numbers and terminal structures. @linux include/uapi/asm-generic/ioctls.h, termbits.h */
 
+export const BLKROGET = 0x125e;
+/** Size in sectors of 512 bytes, and in bytes. */
+export const BLKGETSIZE = 0x1260;
+export const BLKGETSIZE64 = 0x8008_1272;
+export const BLKSSZGET = 0x1268;
+export const BLKPBSZGET = 0x127b;
+
 export const TCGETS = 0x5401;
 export const TCSETS = 0x5402;
 export const TCSETSW = 0x5403;

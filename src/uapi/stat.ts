@@ -70,6 +70,10 @@ export function isLnk(mode: number): boolean {
   return (mode & S_IFMT) === S_IFLNK;
 }
 
+export function isBlk(mode: number): boolean {
+  return (mode & S_IFMT) === S_IFBLK;
+}
+
 export function isChr(mode: number): boolean {
   return (mode & S_IFMT) === S_IFCHR;
 }

@@ -2,10 +2,13 @@
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import { LEVEL_PMD, LEVEL_PTE, LEVEL_PUD } from '../../arch/riscv/pgtable.ts';
-import type { VmStat } from '../../mm/vmstat.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { AddressSpace, MAX_ORDER, type PgData } from '../../mm/mm_types.ts';
 import {
+  LRU_ACTIVE_ANON,
+  LRU_ACTIVE_FILE,
+  LRU_INACTIVE_ANON,
+  LRU_INACTIVE_FILE,
   PAGE_MAPPING_ANON,
   PG_BUDDY,
   PG_DIRTY,
@@ -13,6 +16,7 @@ import {
   PG_SWAPBACKED,
   PG_TABLE,
 } from '../../mm/page.ts';
+import type { VmStat } from '../../mm/vmstat.ts';
 import { padNumber } from './generic.ts';
 
 const KB_PER_PAGE = PAGE_SIZE / 1024;
@@ -102,6 +106,7 @@ function absentRows(names: readonly string[]): string {
 /** @linux fs/proc/meminfo.c:meminfo_proc_show */
 export function showMeminfo(kernel: Kernel): string {
   const { pgdat } = kernel;
+  const { lruSize, swap } = pgdat;
   const { anon, file, shmem, mapped, dirty } = countPages(pgdat);
   const total = pgdat.managedFrames;
   const free = pgdat.freeFrames;
@@ -112,15 +117,17 @@ export function showMeminfo(kernel: Kernel): string {
     pagesRow('MemAvailable', free + Math.max(0, reclaimableCache(pgdat) - dirty)),
     absentRows(['Buffers']),
     pagesRow('Cached', file + shmem),
-    absentRows(['SwapCached']),
-    pagesRow('Active', anon + shmem),
-    pagesRow('Inactive', file),
-    pagesRow('Active(anon)', anon + shmem),
-    absentRows(['Inactive(anon)', 'Active(file)']),
-    pagesRow('Inactive(file)', file),
+    pagesRow('SwapCached', swap.cachedPages),
+    pagesRow('Active', lruSize[LRU_ACTIVE_ANON]! + lruSize[LRU_ACTIVE_FILE]!),
+    pagesRow('Inactive', lruSize[LRU_INACTIVE_ANON]! + lruSize[LRU_INACTIVE_FILE]!),
+    pagesRow('Active(anon)', lruSize[LRU_ACTIVE_ANON]!),
+    pagesRow('Inactive(anon)', lruSize[LRU_INACTIVE_ANON]!),
+    pagesRow('Active(file)', lruSize[LRU_ACTIVE_FILE]!),
+    pagesRow('Inactive(file)', lruSize[LRU_INACTIVE_FILE]!),
     pagesRow('Unevictable', mlocked),
     pagesRow('Mlocked', mlocked),
-    absentRows(['SwapTotal', 'SwapFree']),
+    pagesRow('SwapTotal', swap.totalPages),
+    pagesRow('SwapFree', swap.freePages),
     pagesRow('Dirty', dirty),
     absentRows(['Writeback']),
     pagesRow('AnonPages', anon),
@@ -129,7 +136,7 @@ export function showMeminfo(kernel: Kernel): string {
     absentRows(['KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack']),
     pagesRow('PageTables', pgdat.pageTables),
     absentRows(['SecPageTables', 'NFS_Unstable', 'Bounce', 'WritebackTmp']),
-    pagesRow('CommitLimit', Math.floor((total * OVERCOMMIT_RATIO) / 100)),
+    pagesRow('CommitLimit', Math.floor((total * OVERCOMMIT_RATIO) / 100) + swap.totalPages),
     pagesRow('Committed_AS', committedPages(pgdat)),
     row('VmallocTotal', VMALLOC_TOTAL_KB),
     absentRows(['VmallocUsed', 'VmallocChunk', 'Percpu']),
@@ -161,17 +168,37 @@ function cowCounters(vmstat: VmStat): [string, number][] {
   return rows;
 }
 
+function reclaimCounters(vmstat: VmStat): (readonly [string, number])[] {
+  return [
+    ['pglazyfreed', vmstat.pglazyfreed],
+    ['pgrefill', vmstat.pgrefill],
+    ['pgsteal_kswapd', vmstat.pgstealKswapd],
+    ['pgsteal_direct', vmstat.pgstealDirect],
+    ['pgsteal_proactive', vmstat.pgstealProactive],
+    ['pgscan_kswapd', vmstat.pgscanKswapd],
+    ['pgscan_direct', vmstat.pgscanDirect],
+    ['pgscan_proactive', vmstat.pgscanProactive],
+    ['pgscan_anon', vmstat.pgscanAnon],
+    ['pgscan_file', vmstat.pgscanFile],
+    ['pgsteal_anon', vmstat.pgstealAnon],
+    ['pgsteal_file', vmstat.pgstealFile],
+    ['pageoutrun', vmstat.pageoutrun],
+    ['unevictable_pgs_culled', vmstat.unevictablePgsCulled],
+    ['unevictable_pgs_rescued', vmstat.unevictablePgsRescued],
+  ];
+}
+
 /** Name and number on a line each; the counters of COW page tables are cowshed's own. @linux mm/vmstat.c:vmstat_show */
 export function showVmstat(kernel: Kernel): string {
   const { pgdat } = kernel;
-  const { vmstat } = pgdat;
+  const { lruSize, swap, vmstat } = pgdat;
   const { anon, file, shmem, mapped, dirty } = countPages(pgdat);
   const counters: readonly (readonly [string, number])[] = [
     ['nr_free_pages', pgdat.freeFrames],
-    ['nr_inactive_anon', 0],
-    ['nr_active_anon', anon + shmem],
-    ['nr_inactive_file', file],
-    ['nr_active_file', 0],
+    ['nr_inactive_anon', lruSize[LRU_INACTIVE_ANON]!],
+    ['nr_active_anon', lruSize[LRU_ACTIVE_ANON]!],
+    ['nr_inactive_file', lruSize[LRU_INACTIVE_FILE]!],
+    ['nr_active_file', lruSize[LRU_ACTIVE_FILE]!],
     ['nr_unevictable', mlockedPages(pgdat)],
     ['nr_mlock', mlockedPages(pgdat)],
     ['nr_anon_pages', anon],
@@ -181,14 +208,20 @@ export function showVmstat(kernel: Kernel): string {
     ['nr_writeback', 0],
     ['nr_shmem', shmem],
     ['nr_page_table_pages', pgdat.pageTables],
+    ['nr_swapcached', swap.cachedPages],
     ['pgpgin', 0],
-    ['pgpgout', 0],
-    ['pswpin', 0],
-    ['pswpout', 0],
+    ['pgpgout', vmstat.pgpgout * KB_PER_PAGE],
+    ['pswpin', vmstat.pswpin],
+    ['pswpout', vmstat.pswpout],
+    ['allocstall_normal', vmstat.allocstall],
+    ['pgactivate', vmstat.pgactivate],
+    ['pgdeactivate', vmstat.pgdeactivate],
+    ['pglazyfree', vmstat.pglazyfree],
     ['pgfault', vmstat.pgfault],
     ['pgmajfault', vmstat.pgmajfault],
     ['pgcow', vmstat.pgcow],
     ['pgreuse', vmstat.pgreuse],
+    ...reclaimCounters(vmstat),
     ['oom_kill', vmstat.oomKill],
     ...cowCounters(vmstat),
   ];

@@ -80,9 +80,9 @@ function machineFiles(kernel: Kernel, vfs: Vfs, root: Dentry): void {
   procCreateText(root, 'filesystems', () => showFilesystems(vfs));
   procCreateText(root, 'loadavg', () => load.show(kernel));
   procCreateText(root, 'meminfo', () => showMeminfo(kernel));
-  procCreateText(root, 'partitions', showPartitions);
+  procCreateText(root, 'partitions', () => showPartitions(vfs));
   procCreateText(root, 'stat', () => showStat(kernel));
-  procCreateText(root, 'swaps', showSwaps);
+  procCreateText(root, 'swaps', () => showSwaps(kernel));
   procCreateText(root, 'uptime', () => showUptime(kernel));
   procCreateText(root, 'version', () => showVersion(kernel));
   procCreateText(root, 'vmstat', () => showVmstat(kernel));

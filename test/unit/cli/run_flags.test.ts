@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { createProgram } from '../../../src/cli/program.ts';
 import { markOptionalValues } from '../../../src/cli/run.ts';
 import type { RunFlags } from '../../../src/cli/run_flags.ts';
-import { guestEnvironment, parseUser, parseVolume } from '../../../src/cli/run_flags.ts';
+import { guestEnvironment, parseSwap, parseUser, parseVolume } from '../../../src/cli/run_flags.ts';
 import { formatBytes, parseSize } from '../../../src/cli/size.ts';
 
 describe('parseSize()', () => {
@@ -35,6 +35,20 @@ describe('formatBytes()', () => {
       '14.8 MB',
       '2.50 GB',
     ]);
+  });
+});
+
+describe('parseSwap()', () => {
+  it('reads a size, a file with a size, and a file', () => {
+    assert.equal(parseSwap('256m'), 256 * 2 ** 20);
+    assert.deepEqual(parseSwap('/tmp/a:b:1g'), { file: '/tmp/a:b', bytes: 2 ** 30 });
+    assert.deepEqual(parseSwap('./s'), { file: resolve('s') });
+  });
+
+  it('refuses what is neither', () => {
+    for (const bad of ['', 'big', 'file:', '/x:1t']) {
+      assert.throws(() => parseSwap(bad), /want a size such as/);
+    }
   });
 });
 

@@ -6,7 +6,10 @@ import { mmAlloc } from '../../../src/mm/fork.ts';
 import { createPgData } from '../../../src/mm/mm_init.ts';
 import { MMF_COW_PTE, RLIM_NONE } from '../../../src/mm/mm_struct.ts';
 import type { MmStruct, PgData, VmFile } from '../../../src/mm/mm_types.ts';
+import type { SwapDevice } from '../../../src/mm/swap_types.ts';
+import { doSwapon, writeSwapHeader } from '../../../src/mm/swapon.ts';
 import { getUser32, putUser32 } from '../../../src/mm/uaccess.ts';
+import { EIO } from '../../../src/uapi/errno.ts';
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -61,4 +64,42 @@ export function touch(mm: MmStruct, addr: number, len: number, value = 1): void 
 
 export function peek(mm: MmStruct, addr: number): number {
   return getUser32(mm, addr);
+}
+
+/** Swap of `pages` pages in this process, whose reads and writes can be made to fail. */
+export class TestSwapDevice implements SwapDevice {
+  readonly bytes: number;
+  readonly data: Uint8Array;
+  failReads = false;
+  failWrites = false;
+  reads = 0;
+  writes = 0;
+
+  constructor(pages: number) {
+    this.bytes = pages * PAGE;
+    this.data = new Uint8Array(this.bytes);
+  }
+  readPage(offset: number, memory: Uint8Array, at: number): number {
+    if (this.failReads) return -EIO;
+    this.reads++;
+    memory.set(this.data.subarray(offset * PAGE, (offset + 1) * PAGE), at);
+    return 0;
+  }
+  writePage(offset: number, memory: Uint8Array, at: number): number {
+    if (this.failWrites) return -EIO;
+    this.writes++;
+    this.data.set(memory.subarray(at, at + PAGE), offset * PAGE);
+    return 0;
+  }
+}
+
+/** A swap area of `pages` slots, switched on. */
+export function testSwapon(pgdat: PgData, pages: number, name = '/dev/swap0'): TestSwapDevice {
+  const device = new TestSwapDevice(pages + 1);
+  writeSwapHeader(device);
+  const err = doSwapon(pgdat, device, name, 0);
+  if (err !== 0) throw new Error(`swapon gave ${err}`);
+  device.writes = 0;
+  device.reads = 0;
+  return device;
 }
