@@ -14,7 +14,7 @@ import { openExec } from '../fs/open.ts';
 import { highHalf, lowHalf } from '../lib/bits.ts';
 import { mmAlloc, mmput } from '../mm/fork.ts';
 import { STACK_GUARD_GAP } from '../mm/mmap_limits.ts';
-import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
+import { mmfInitFlags } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { EHDR_BYTES, ELF_MAGIC } from '../uapi/elf.ts';
 import { EFAULT, ELOOP, ENOENT, ENOEXEC, ENOMEM } from '../uapi/errno.ts';
@@ -274,7 +274,7 @@ export function startThread(task: Task, program: LoadedProgram): void {
 
 /** COW page tables stay on over exec: that is how a wrapper turns them on for a program. */
 function inheritMmFlags(mm: MmStruct, old: MmStruct): void {
-  mm.flags |= old.flags & (MMF_COW_PTE | MMF_COW_PTE_READY);
+  mm.flags |= mmfInitFlags(old.flags);
 }
 
 /** The change-over: from here on `task` is the new program. @linux begin_new_exec, setup_new_exec */

@@ -6,10 +6,17 @@
  */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
+import {
+  MMF_COW_PTE,
+  MMF_COW_PTE_READY,
+  MMF_HAS_MDWE,
+  MMF_HAS_MDWE_NO_INHERIT,
+} from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { copyToUser } from '../mm/uaccess.ts';
 import { updateHiwaterRss } from '../mm/rss.ts';
+import { EINVAL, EPERM } from '../uapi/errno.ts';
+import { PR_MDWE_NO_INHERIT, PR_MDWE_REFUSE_EXEC_GAIN } from '../uapi/prctl.ts';
 import {
   RLIMIT_CPU,
   RLIMIT_CORE,
@@ -51,6 +58,28 @@ export function prctlGetCowPte(mm: MmStruct): boolean {
 export function prctlSetCowPte(mm: MmStruct, on: boolean): void {
   if (!on) mm.flags &= ~(MMF_COW_PTE | MMF_COW_PTE_READY);
   else if ((mm.flags & MMF_COW_PTE) === 0) mm.flags |= MMF_COW_PTE_READY;
+}
+
+/** @returns PR_MDWE_* of an address space. @linux kernel/sys.c:prctl_get_mdwe */
+export function prctlGetMdwe(mm: MmStruct): number {
+  const refuse = (mm.flags & MMF_HAS_MDWE) === 0 ? 0 : PR_MDWE_REFUSE_EXEC_GAIN;
+  return refuse | ((mm.flags & MMF_HAS_MDWE_NO_INHERIT) === 0 ? 0 : PR_MDWE_NO_INHERIT);
+}
+
+/**
+ * Memory-deny-write-execute, for good.
+ * @param bits PR_MDWE_*.
+ * @returns 0; -EINVAL for bits that make no sense; -EPERM when others are set already.
+ * @linux kernel/sys.c:prctl_set_mdwe
+ */
+export function prctlSetMdwe(mm: MmStruct, bits: number): number {
+  if (bits < 0 || bits > (PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT)) return -EINVAL;
+  if (bits === PR_MDWE_NO_INHERIT) return -EINVAL;
+  const current = prctlGetMdwe(mm);
+  if (current !== 0 && current !== bits) return -EPERM;
+  if ((bits & PR_MDWE_REFUSE_EXEC_GAIN) !== 0) mm.flags |= MMF_HAS_MDWE;
+  if ((bits & PR_MDWE_NO_INHERIT) !== 0) mm.flags |= MMF_HAS_MDWE_NO_INHERIT;
+  return 0;
 }
 
 /** Limits of the first process. @linux include/asm-generic/resource.h:INIT_RLIMITS */

@@ -7,7 +7,7 @@
 import { vmaLinkFile, vmaUnlinkFile } from './address_space.ts';
 import { anonVmaFork, unlinkAnonVmas } from './anon_vma.ts';
 import { copyPageRange, sharePageTables } from './copy_page_range.ts';
-import { MMF_COW_PTE, MMF_COW_PTE_READY } from './mm_struct.ts';
+import { MMF_COW_PTE, MMF_COW_PTE_READY, mmfInitFlags } from './mm_struct.ts';
 import { MmStruct, Vma, type MmLimits, type PgData } from './mm_types.ts';
 import { pgdAlloc } from './pgtable.ts';
 import { updateHiwaterRss } from './rss.ts';
@@ -35,7 +35,7 @@ export function mmAlloc(pgdat: PgData, limits: MmLimits): MmStruct | null {
 }
 
 function copyMmFields(mm: MmStruct, old: MmStruct): void {
-  mm.flags = old.flags;
+  mm.flags = mmfInitFlags(old.flags);
   mm.mmapBase = old.mmapBase;
   mm.startCode = old.startCode;
   mm.endCode = old.endCode;

@@ -45,6 +45,7 @@ import { mmPopulate } from './gup.ts';
 import {
   accountableMapping,
   canDoMlock,
+  mapDenyWriteExec,
   MAX_MAP_COUNT,
   mayExpandVm,
   mlockFutureOk,
@@ -270,6 +271,7 @@ function mmapRegion(
   pgoff: number,
 ): number {
   const pages = (end - start) / PAGE_SIZE;
+  if (mapDenyWriteExec(mm, vmFlags, vmFlags)) return -EACCES;
   if (!mayExpandVm(mm, vmFlags, pages)) {
     const replaced = countVmaPagesRange(mm, start, end);
     if (!mayExpandVm(mm, vmFlags, pages - replaced)) return -ENOMEM;

@@ -1,8 +1,9 @@
 /** What an address space may not exceed. @linux mm/mmap.c:may_expand_vm, mm/util.c:__vm_enough_memory */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { MMF_HAS_MDWE } from './mm_struct.ts';
 import type { MmStruct } from './mm_types.ts';
-import { VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE } from './vma.ts';
+import { VM_EXEC, VM_LOCKED, VM_NORESERVE, VM_SHARED, VM_WRITE } from './vma.ts';
 import { isDataMapping } from './vma_account.ts';
 
 /** Where an unsigned long wraps: no range may reach it. */
@@ -37,6 +38,12 @@ export function vmEnoughMemory(mm: MmStruct, pages: number): boolean {
 export function mlockFutureOk(mm: MmStruct, vmFlags: number, bytes: number): boolean {
   if ((vmFlags & VM_LOCKED) === 0) return true;
   return mm.lockedVm * PAGE_SIZE + bytes <= mm.limits.memlock;
+}
+
+/** @returns true when PR_SET_MDWE forbids a mapping with flags `old` to have `next`. @linux include/linux/mman.h:map_deny_write_exec */
+export function mapDenyWriteExec(mm: MmStruct, old: number, next: number): boolean {
+  if ((mm.flags & MMF_HAS_MDWE) === 0 || (next & VM_EXEC) === 0) return false;
+  return (next & VM_WRITE) !== 0 || (old & VM_EXEC) === 0;
 }
 
 /** @linux mm/mlock.c:can_do_mlock */

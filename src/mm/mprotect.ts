@@ -22,7 +22,7 @@ import { EACCES, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE } from '../uapi/mman.ts';
 import { breakCowPteRange } from './cow_pte.ts';
 import { populateVmaPageRange } from './gup.ts';
-import { mayExpandVm, vmEnoughMemory } from './mmap_limits.ts';
+import { mapDenyWriteExec, mayExpandVm, vmEnoughMemory } from './mmap_limits.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { vmaIsSealed } from './mseal.ts';
 import { PG_ANON_EXCLUSIVE } from './page.ts';
@@ -145,6 +145,7 @@ function protectRange(mm: MmStruct, first: Vma, start: Vaddr, end: Vaddr, prot: 
     const flags = (vma.flags & ~VM_ACCESS_FLAGS) | prot;
     // VM_MAYREAD and kin are four bits above VM_READ and kin.
     if ((flags & ~(flags >> 4) & VM_ACCESS_FLAGS) !== 0) return -EACCES;
+    if (mapDenyWriteExec(mm, vma.flags, flags)) return -EACCES;
     const to = vma.end < end ? vma.end : end;
     const err = mprotectFixup(vma, addr, to, flags);
     if (err !== 0) return err;
@@ -156,7 +157,7 @@ function protectRange(mm: MmStruct, first: Vma, start: Vaddr, end: Vaddr, prot: 
 /**
  * Sets the rights of [start, start + len).
  *
- * @returns 0; -EINVAL; -EACCES (a file not opened for that) or -EPERM (sealed), then what lies
+ * @returns 0; -EINVAL; -EACCES (a file not opened for that, PR_SET_MDWE) or -EPERM (sealed), then what lies
  *   before it is changed; or -ENOMEM: something is not mapped, then what lies before it is
  *   changed; or too many VMAs; or memory is out, then nothing is changed.
  * @linux mm/mprotect.c:do_mprotect_pkey

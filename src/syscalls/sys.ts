@@ -23,7 +23,8 @@ import {
   PR_GET_TIMERSLACK,
   PR_GET_TIMING,
   PR_SET_CHILD_SUBREAPER,
-  PR_SET_COW_PTE,
+  PR_GET_MDWE,
+  PR_SET_MDWE,
   PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
   PR_SET_NAME,
@@ -50,7 +51,9 @@ import type { Kernel } from '../kernel/kernel.ts';
 import {
   childrenUsage,
   prctlGetCowPte,
+  prctlGetMdwe,
   prctlSetCowPte,
+  prctlSetMdwe,
   putRusage,
   selfUsage,
   setRlimit,
@@ -215,14 +218,23 @@ function prctlCowPte(task: Task, what: number): number {
 }
 
 /**
- * prctl(65, 0, 0, 0, 0) as the founding series has it; a second call is no error. Any flag
- * means PR_SET_MDWE, which Linux gave the number to and this kernel does not have.
+ * PR_SET_MDWE, which Linux gave the founding series' number to. The call the series documents,
+ * prctl(65, 0, 0, 0, 0), changes nothing there and asks for COW page tables here; a second one
+ * is no error.
  * @patch 01/14
  */
-function prctlCompat65(task: Task, args: SyscallArgs): number {
+function prctlSetMdweOrCowPte(task: Task, args: SyscallArgs): number {
+  for (let n = 2; n < 5; n++) if (args.ulong(n) !== 0) return -EINVAL;
+  const mm = task.mm!;
+  const bits = args.ulong(1);
+  const err = prctlSetMdwe(mm, bits);
+  if (err === 0 && bits === 0) prctlSetCowPte(mm, true);
+  return err;
+}
+
+function prctlGetMdweChecked(task: Task, args: SyscallArgs): number {
   for (let n = 1; n < 5; n++) if (args.ulong(n) !== 0) return -EINVAL;
-  prctlSetCowPte(task.mm!, true);
-  return 0;
+  return prctlGetMdwe(task.mm!);
 }
 
 function prctlName(task: Task, option: number, addr: number): number {
@@ -248,8 +260,10 @@ export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number
   const arg2 = args.ulong(1);
   const mm = task.mm!;
   switch (option) {
-    case PR_SET_COW_PTE:
-      return prctlCompat65(task, args);
+    case PR_SET_MDWE:
+      return prctlSetMdweOrCowPte(task, args);
+    case PR_GET_MDWE:
+      return prctlGetMdweChecked(task, args);
     case PR_COW_PTE:
       return prctlCowPte(task, arg2);
     case PR_SET_NAME:

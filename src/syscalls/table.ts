@@ -229,7 +229,7 @@ const ROWS: readonly SyscallRow[] = [
     unistd.NR_PRCTL,
     'prctl',
     sys.sysPrctl,
-    'common options; COW page tables under 65 and 0x43504554',
+    'common options; COW page tables under 0x43504554, and under 65 without bits',
   ),
   supported(unistd.NR_SCHED_YIELD, 'sched_yield', sys.sysSchedYield),
   supported(unistd.NR_SCHED_GETAFFINITY, 'sched_getaffinity', sys.sysSchedGetaffinity),

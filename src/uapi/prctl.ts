@@ -26,11 +26,10 @@ export const PR_SET_VMA_ANON_NAME = 0;
 /** Longest name of PR_SET_VMA_ANON_NAME, its NUL included. */
 export const ANON_VMA_NAME_MAX_LEN = 80;
 
-/**
- * PR_SET_COW_PTE of the founding series. Linux has since given the number to PR_SET_MDWE;
- * the documented call, prctl(65, 0, 0, 0, 0), is a no-op there.
- */
-export const PR_SET_COW_PTE = 65;
+export const PR_SET_MDWE = 65;
+export const PR_MDWE_REFUSE_EXEC_GAIN = 1;
+export const PR_MDWE_NO_INHERIT = 2;
+export const PR_GET_MDWE = 66;
 /** COW page tables under a number of our own ("CPET"): arg2 is one of COW_PTE_*. */
 export const PR_COW_PTE = 0x4350_4554;
 /** @returns 1 if fork shares this process's page tables, else 0. */

@@ -40,6 +40,7 @@ const SELF_TESTS = [
   'threads',
   'signals',
   'pidfd',
+  'mdwe',
 ];
 
 for (const cowPte of [true, false]) {
