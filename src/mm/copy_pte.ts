@@ -45,6 +45,7 @@ export function copyPteRange(
   const start = entryPtr(src, first);
   const end = start + (last - first) * PTE_WORDS;
   const shift = entryPtr(dst, first) - start;
+  const kept = clearSoftDirty ? ~(PTE_SOFT_DIRTY | PTE_W) : -1;
   let anon = 0;
   let shmem = 0;
   let file = 0;
@@ -66,7 +67,7 @@ export function copyPteRange(
       } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
     } else if ((pte & PTE_V) === 0) bug('copy_pte_range: swap entry');
-    u32[at + shift] = clearSoftDirty ? pte & ~(PTE_SOFT_DIRTY | PTE_W) : pte;
+    u32[at + shift] = pte & kept;
   }
   pgdat.page.ptAnon[dst]! += anon;
   pgdat.page.ptShmem[dst]! += shmem;

@@ -40,6 +40,7 @@ import {
   blockEnd,
   pmdIndex,
   pteIndex,
+  pudIndex,
   ptePfn,
   PTE_PATH_RO,
   PTE_SD_CLEARED,
@@ -158,7 +159,7 @@ function privateTable(mm: MmStruct, entry: PtePtr, level: number, addr: Vaddr): 
 export function pmdAlloc(mm: MmStruct, addr: Vaddr): PtePtr {
   const pud = privateTable(mm, pgdPtr(mm, addr), LEVEL_PUD, addr);
   if (pud === NO_PFN) return NO_PTEP;
-  const pmd = privateTable(mm, entryPtr(pud, levelIndex(addr, LEVEL_PUD)), LEVEL_PMD, addr);
+  const pmd = privateTable(mm, entryPtr(pud, pudIndex(addr)), LEVEL_PMD, addr);
   return pmd === NO_PFN ? NO_PTEP : entryPtr(pmd, pmdIndex(addr));
 }
 
