@@ -23,9 +23,12 @@ import {
 import { WORD_OFFSETS } from './mm_property_model.ts';
 import type { Random } from './random.ts';
 
-/** First page of the arena, on a 2 MiB border; it is three page tables long. */
-export const ARENA = 0x4000_0000_0000 / PAGE_SIZE;
 const TABLE_PAGES = 512;
+/**
+ * First page of the arena, which is three leaf tables long. The first border between them is also
+ * one between PMD tables, PUD tables and entries of the root.
+ */
+export const ARENA = 0x4000_0000_0000 / PAGE_SIZE - TABLE_PAGES;
 export const ARENA_PAGES = 3 * TABLE_PAGES;
 /** The heap starts here, some pages before a border. */
 export const START_BRK = ARENA + 2 * TABLE_PAGES - 20;
