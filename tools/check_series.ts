@@ -1,6 +1,7 @@
 /**
  * Checks docs/series.md, the table of the 14 patches: every file, function and test it names
- * exists, every row has an honest status, and the `@patch NN/14` tags of src/ agree with it.
+ * exists, every row has an honest status, and the `@patch NN/14` tags of src/ agree with it. And
+ * the tables of defects and invariants there: each has a test named after it.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -103,6 +104,47 @@ export function checkSeries(
   return problems;
 }
 
+/** Defects of the series' trees, and invariants, that a test must be named after. */
+const PROOFS = [
+  ...Array.from({ length: 18 }, (_, i) => `D${i + 1}`).toSpliced(4, 0, 'D4b'),
+  ...Array.from({ length: 12 }, (_, i) => `I${i + 1}`),
+];
+
+/** Whether a test's name in `text` says `(name)`, alone or in a list. */
+export function namesProof(text: string, name: string): boolean {
+  return new RegExp(
+    `\\b(?:it|describe)\\(\\s*['"\`][^\\n]*\\((?:[^()]*, )?${name}(?:, [^()]*)?\\)`,
+  ).test(text);
+}
+
+/**
+ * Checks the tables of defects and invariants: a row each, with tests named after it.
+ * @param readTest the text of a path below test/, or undefined.
+ */
+export function checkProofs(
+  markdown: string,
+  readTest: (path: string) => string | undefined,
+): string[] {
+  const problems: string[] = [];
+  const rows = new Map<string, string>();
+  for (const line of markdown.split('\n')) {
+    const cells = line.split('|').map((cell) => cell.trim());
+    if (/^[DI]\d+b?$/.test(cells[1] ?? '')) rows.set(cells[1]!, cells.at(-2) ?? '');
+  }
+  if ([...rows.keys()].join() !== PROOFS.join())
+    problems.push(`rows are ${[...rows.keys()].join(' ')}, want ${PROOFS.join(' ')}`);
+  for (const [name, cell] of rows) {
+    if (cell === 'planned') continue;
+    const tests = codeSpans(cell);
+    if (tests.length === 0) problems.push(`${name}: no test`);
+    for (const test of tests) {
+      if (!namesProof(readTest(test) ?? '', name))
+        problems.push(`${name}: test/${test} has no test named (${name})`);
+    }
+  }
+  return problems;
+}
+
 /** @returns the lines to print and whether all is well. */
 export function seriesCheck(root: string): { ok: boolean; lines: string[] } {
   const src = join(root, 'src');
@@ -114,6 +156,12 @@ export function seriesCheck(root: string): { ok: boolean; lines: string[] } {
   );
   const markdown = readFileSync(join(root, 'docs', 'series.md'), 'utf8');
   const problems = checkSeries(markdown, sources, (path) => existsSync(join(root, 'test', path)));
+  problems.push(
+    ...checkProofs(markdown, (path) => {
+      const file = join(root, 'test', path);
+      return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+    }),
+  );
   const rows = parseSeries(markdown);
   const count = (status: string): number =>
     rows.filter((row) => row.status.startsWith(status)).length;

@@ -74,7 +74,7 @@ function readSwapHeader(device: SwapDevice): SwapHeader | number {
 
 function freeType(pgdat: PgData): number {
   const { areas } = pgdat.swap;
-  const at = areas.findIndex((area) => area === null);
+  const at = areas.indexOf(null);
   return at < 0 ? areas.length : at;
 }
 

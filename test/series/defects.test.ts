@@ -195,7 +195,9 @@ describe('invariants', () => {
     map(mms[0]!, BASE, 2 * PMD);
     touch(mms[0]!, BASE, 2 * PMD, 1);
     for (let i = 1; i < 6; i++) mms.push(dupMm(mms[(i * 7) % mms.length]!)!);
-    mms.forEach((mm, i) => assert.equal(putUser32(mm, BASE + i * PAGE, 100 + i), 0));
+    mms.forEach((mm, i) => {
+      assert.equal(putUser32(mm, BASE + i * PAGE, 100 + i), 0);
+    });
     mms.forEach((mm, i) => {
       for (let at = 0; at < mms.length; at++) {
         assert.equal(peek(mm, BASE + at * PAGE), at === i ? 100 + i : 1);

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSeries, parseSeries, patchTags } from '../../../tools/check_series.ts';
+import {
+  checkProofs,
+  checkSeries,
+  namesProof,
+  parseSeries,
+  patchTags,
+} from '../../../tools/check_series.ts';
 
 const ROWS = Array.from(
   { length: 14 },
@@ -75,5 +81,23 @@ describe('checkSeries()', () => {
 
   it('wants all 14 rows', () => {
     assert.match(checkSeries('', new Map(), () => true)[0] ?? '', /^rows are , want 01 02/);
+  });
+});
+
+describe('namesProof()', () => {
+  it('finds a name alone and in a list, and no longer one', () => {
+    assert.ok(namesProof("it('drops nothing else (D1)', () => {", 'D1'));
+    assert.ok(namesProof("  it('counts (I2, I3)', () => {", 'I3'));
+    assert.ok(namesProof("describe('a fork (I6)', () => {", 'I6'));
+    assert.ok(!namesProof("it('drops (D11)', () => {", 'D1'));
+    assert.ok(!namesProof('// see (D1)', 'D1'));
+  });
+});
+
+describe('checkProofs()', () => {
+  it('wants every defect and invariant, and a test named after each', () => {
+    assert.match(checkProofs('| D1 | a | b | planned |', () => '')[0] ?? '', /want D1 D2/);
+    const problems = checkProofs('| D1 | a | b | `x.test.ts` |', () => "it('nothing', () => {");
+    assert.equal(problems[1], 'D1: test/x.test.ts has no test named (D1)');
   });
 });
