@@ -15,7 +15,6 @@ import {
   blockEnd,
   entryPtr,
   LEVEL_PGD,
-  LEVEL_PTE,
   levelIndex,
   PGD_SIZE,
   pgdIndex,
@@ -106,28 +105,6 @@ export function tableAt(mm: MmStruct, addr: Vaddr, level: number): Pfn {
     table = ptePfn(entry);
   }
   return table;
-}
-
-/** @returns true when an entry on the path of `addr` names a table that others name too. */
-function pathHasRefs(mm: MmStruct, addr: Vaddr): boolean {
-  for (let level = LEVEL_PGD - 1; level >= 0; level--) {
-    if (mm.pgdat.page.ptRefs[tableAt(mm, addr, level)]! > 1) return true;
-  }
-  return false;
-}
-
-/**
- * How many address spaces reach the leaf table of `addr`, which exists. Fork shares a table at
- * the address where it is, and only private ones move: it is at that address for all of them.
- */
-export function leafTableUsers(mm: MmStruct, addr: Vaddr): number {
-  if (!pathHasRefs(mm, addr)) return 1;
-  const table = tableAt(mm, addr, LEVEL_PTE);
-  let users = 0;
-  mm.pgdat.mms.forEach((other) => {
-    if (tableAt(other, addr, LEVEL_PTE) === table) users++;
-  });
-  return users;
 }
 
 /** First address after `addr`, which has no PMD table, that may have one; `end` at most. */

@@ -31,8 +31,13 @@ export const P_ALIGN = 48;
 
 export const PT_LOAD = 1;
 export const PT_INTERP = 3;
+export const PT_NOTE = 4;
 export const PT_PHDR = 6;
 export const PT_GNU_STACK = 0x6474_e551;
+
+/** struct elf64_note: three words, then name and descriptor, each padded to four bytes. */
+export const NHDR_BYTES = 12;
+export const NT_GNU_BUILD_ID = 3;
 
 export const PF_X = 1;
 export const PF_W = 2;

@@ -15,7 +15,16 @@ import { fileURLToPath } from 'node:url';
 import { withMachine } from '../guest.ts';
 
 const SOURCES = dirname(fileURLToPath(import.meta.url));
-const PROGRAMS = ['corners', 'files', 'memory', 'pipes', 'processes', 'random_memory', 'signals'];
+const PROGRAMS = [
+  'corners',
+  'files',
+  'memory',
+  'pipes',
+  'proc_memory',
+  'processes',
+  'random_memory',
+  'signals',
+];
 const CFLAGS = ['-O1', '-w', '-pthread', '-static'];
 const ENVIRONMENT = { PATH: '/bin:/usr/bin', A: '1' };
 const MEMORY = 512 * 1024 ** 2;

@@ -19,6 +19,7 @@ import {
 } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
 import { procPidStatm, procPidStatus, procTaskStat } from './array.ts';
+import { clearRefsWrite } from './clear_refs.ts';
 import {
   FD_DIR_INODE_OPS,
   FD_DIR_OPS,
@@ -31,6 +32,7 @@ import { showLimits } from './limits.ts';
 import { MAP_FILES_INODE_OPS, MAP_FILES_OPS } from './map_files.ts';
 import { MEM_OPS, showAuxv, showCmdline, showEnviron } from './mem.ts';
 import { NS_DIR_INODE_OPS, NS_DIR_OPS } from './namespaces.ts';
+import { PAGEMAP_OPS } from './pagemap.ts';
 import { pidLinkOps, taskCwd, taskExe, taskRoot } from './path.ts';
 import {
   currentTask,
@@ -45,7 +47,8 @@ import {
   type ProcPid,
 } from './pid.ts';
 import { showMountinfo, showMounts, showMountstats } from './proc_namespace.ts';
-import { clearRefsWrite, PAGEMAP_OPS, showMaps, showSmaps, showSmapsRollup } from './task_mmu.ts';
+import { SMAPS_OPS, SMAPS_ROLLUP_OPS } from './smaps.ts';
+import { MAPS_OPS } from './task_mmu.ts';
 
 /** One name of a task's directory. */
 interface PidEntry {
@@ -150,7 +153,7 @@ const TID_ENTRIES: readonly PidEntry[] = [
   one('cmdline', showMm(showCmdline)),
   one('stat', showTask(procTaskStat)),
   one('statm', showTask(procPidStatm)),
-  mmText('maps', 0o444, showMm(showMaps)),
+  reg('maps', 0o444, MAPS_OPS),
   reg('mem', 0o600, MEM_OPS),
   lnk('cwd', pidLinkOps(taskCwd)),
   lnk('root', pidLinkOps(taskRoot)),
@@ -158,8 +161,8 @@ const TID_ENTRIES: readonly PidEntry[] = [
   one('mounts', showTask(showMounts)),
   one('mountinfo', showTask(showMountinfo)),
   reg('mountstats', 0o400, seqFileOps(showTask(showMountstats))),
-  mmText('smaps', 0o444, showMm(showSmaps)),
-  mmText('smaps_rollup', 0o444, showMm(showSmapsRollup)),
+  reg('smaps', 0o444, SMAPS_OPS),
+  reg('smaps_rollup', 0o444, SMAPS_ROLLUP_OPS),
   reg(
     'clear_refs',
     0o200,

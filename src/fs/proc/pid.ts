@@ -84,6 +84,17 @@ export function openMm(file: File, ctx: FsContext): number {
   return ptraceMayAccess(ctx, task) ? 0 : -EACCES;
 }
 
+/**
+ * The address space that an open file is about, whatever the task does later; its `users` say
+ * whether it is still there.
+ * @returns null for a task without one, -ESRCH or -EACCES.
+ * @linux fs/proc/base.c:proc_mem_open
+ */
+export function procMemOpen(file: File, ctx: FsContext): MmStruct | null | number {
+  const err = openMm(file, ctx);
+  return err === 0 ? (getProcTask(file.inode)?.mm ?? null) : err;
+}
+
 /** A text file about a task. @returns -ESRCH once it is gone. */
 export function showTask(
   show: (task: Task, kernel: Kernel, pid: ProcPid) => string | number,

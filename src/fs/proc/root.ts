@@ -19,6 +19,7 @@ import { lookupPid, pidDirIno } from './base.ts';
 import { procCreateText, procSymlink, PSEUDO_SUPER_OPS } from './generic.ts';
 import { showBuddyinfo, showMeminfo, showVmstat } from './meminfo.ts';
 import { createNsfs } from './namespaces.ts';
+import { procPageInit } from './page.ts';
 import { currentTask } from './pid.ts';
 import { procSysInit } from './proc_sysctl.ts';
 import { LoadAverage, showStat, showUptime } from './stat.ts';
@@ -86,6 +87,7 @@ function machineFiles(kernel: Kernel, vfs: Vfs, root: Dentry): void {
   procCreateText(root, 'uptime', () => showUptime(kernel));
   procCreateText(root, 'version', () => showVersion(kernel));
   procCreateText(root, 'vmstat', () => showVmstat(kernel));
+  procPageInit(kernel, root);
   procSymlink(root, 'mounts', 'self/mounts');
   selfLink(kernel, root, 'self', false);
   selfLink(kernel, root, 'thread-self', true);

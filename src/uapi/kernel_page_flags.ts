@@ -1,0 +1,36 @@
+/**
+ * Bits of /proc/kpageflags, by number. Those of 32 and above are the kernel's own business
+ * and in no header for programs.
+ * @linux include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h
+ */
+
+export const KPF_LOCKED = 0;
+export const KPF_ERROR = 1;
+export const KPF_REFERENCED = 2;
+export const KPF_UPTODATE = 3;
+export const KPF_DIRTY = 4;
+export const KPF_LRU = 5;
+export const KPF_ACTIVE = 6;
+export const KPF_SLAB = 7;
+export const KPF_WRITEBACK = 8;
+export const KPF_RECLAIM = 9;
+export const KPF_BUDDY = 10;
+export const KPF_MMAP = 11;
+export const KPF_ANON = 12;
+export const KPF_SWAPCACHE = 13;
+export const KPF_SWAPBACKED = 14;
+export const KPF_COMPOUND_HEAD = 15;
+export const KPF_COMPOUND_TAIL = 16;
+export const KPF_HUGE = 17;
+export const KPF_UNEVICTABLE = 18;
+export const KPF_HWPOISON = 19;
+export const KPF_NOPAGE = 20;
+export const KPF_KSM = 21;
+export const KPF_THP = 22;
+export const KPF_OFFLINE = 23;
+export const KPF_ZERO_PAGE = 24;
+export const KPF_IDLE = 25;
+export const KPF_PGTABLE = 26;
+
+export const KPF_RESERVED = 32;
+export const KPF_MLOCKED = 33;
