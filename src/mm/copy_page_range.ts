@@ -45,7 +45,7 @@ import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
-import { VM_DONTCOPY, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
+import { VM_DONTCOPY, VM_MAYBE_GUARD, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
 
 /** Sets or clears PG_TABLE_NOSHARE on the tables on the paths of VMAs that cannot be shared. */
 function markUnshareableTables(mm: MmStruct, mark: boolean): void {
@@ -65,11 +65,12 @@ function markUnshareableTables(mm: MmStruct, mark: boolean): void {
 }
 
 /**
- * Pages that a child could not fault in again for itself. Others are left to its faults.
+ * Pages that a child could not fault in again for itself, and guards. Others are left to its
+ * faults.
  * @linux mm/memory.c:vma_needs_copy
  */
 function vmaNeedsCopy(vma: Vma): boolean {
-  return vma.anonVmaChain.length !== 0;
+  return vma.anonVmaChain.length !== 0 || (vma.flags & VM_MAYBE_GUARD) !== 0;
 }
 
 /** @returns true when an entry of [first, last) maps a page that may not get a second mapping. */

@@ -7,12 +7,14 @@
  *     private memory     W cleared         W cleared      exclusive cleared, one more mapping
  *     shared file        unchanged         same           one more mapping
  *     zero page          unchanged         same           not counted
+ *     none (marker)      unchanged         same
  *
  * @linux mm/memory.c:copy_pte_range
  */
 
 import {
   entryPtr,
+  pteIsMarker,
   ptePfn,
   PTE_SOFT_DIRTY,
   PTE_SPECIAL,
@@ -66,7 +68,11 @@ export function copyPteRange(
         }
       } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
-    } else if ((pte & PTE_V) === 0) bug('copy_pte_range: swap entry');
+    } else if ((pte & PTE_V) === 0) {
+      if (!pteIsMarker(pte)) bug('copy_pte_range: swap entry');
+      u32[at + shift] = pte;
+      continue;
+    }
     u32[at + shift] = pte & kept;
   }
   pgdat.page.ptAnon[dst]! += anon;

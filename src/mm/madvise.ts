@@ -17,6 +17,8 @@ import {
   MADV_DONTNEED,
   MADV_DONTNEED_LOCKED,
   MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
   MADV_HUGEPAGE,
   MADV_KEEPONFORK,
   MADV_NOHUGEPAGE,
@@ -30,6 +32,7 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../uapi/mman.ts';
+import { guardInstall, guardRemove } from './guard_regions.ts';
 import type { UserSegment } from './iov_iter.ts';
 import { populateRange } from './memory.ts';
 import { ADDRESS_LIMIT } from './mmap_limits.ts';
@@ -44,6 +47,7 @@ import {
   VM_HUGEPAGE,
   VM_IO,
   VM_LOCKED,
+  VM_MAYBE_GUARD,
   VM_MAYWRITE,
   VM_NOHUGEPAGE,
   VM_PFNMAP,
@@ -90,6 +94,7 @@ const DISCARDS: readonly number[] = [
   MADV_REMOVE,
   MADV_DONTFORK,
   MADV_WIPEONFORK,
+  MADV_GUARD_INSTALL,
 ];
 
 /** A sealed mapping that its process cannot write keeps what it holds. @linux mm/madvise.c:can_madvise_modify */
@@ -162,15 +167,19 @@ function mayDrop(vma: Vma, advice: number): number {
  */
 function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
   let stop = start;
+  let guards = 0;
   const ret = walkVmas(mm, start, end, (vma, _from, to) => {
     const err = canMadviseModify(vma, advice) ? mayDrop(vma, advice) : -EPERM;
-    if (err === 0) stop = to;
+    if (err === 0) {
+      stop = to;
+      guards |= vma.flags & VM_MAYBE_GUARD;
+    }
     return err;
   });
-  const err = zapPrepare(mm, start, stop);
+  const err = zapPrepare(mm, start, stop, guards !== 0);
   if (err !== 0) return err;
   updateHiwaterRss(mm);
-  zapRange(mm, start, stop);
+  zapRange(mm, start, stop, guards !== 0);
   return ret;
 }
 
@@ -217,6 +226,10 @@ function adviseVma(vma: Vma, start: Vaddr, end: Vaddr, advice: number): number {
       return remove(vma, start, end);
     case MADV_WILLNEED:
       return 0;
+    case MADV_GUARD_INSTALL:
+      return guardInstall(vma, start, end);
+    case MADV_GUARD_REMOVE:
+      return guardRemove(vma, start, end);
     case MADV_COLD:
     case MADV_PAGEOUT:
       return coldOrPageout(vma);
@@ -260,6 +273,8 @@ const KNOWN_ADVICE: readonly number[] = [
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   MADV_DONTNEED_LOCKED,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
 ];
 
 /** What any range must be: page-aligned at its start, and without wrapping at its end. */

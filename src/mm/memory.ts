@@ -16,6 +16,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
   mkPte,
   pageAlignDown,
+  pteIsGuard,
   ptePfn,
   PTE_A,
   PTE_D,
@@ -38,7 +39,7 @@ import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
 import { pageRemoveRmap, ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
 import { flushTlbPage } from './tlbflush.ts';
-import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM } from './vm_fault.ts';
+import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_SIGSEGV } from './vm_fault.ts';
 import { VM_SHARED, VM_WRITE } from './vma.ts';
 
 /** Leaf bits of an anonymous page that its process may write. */
@@ -162,6 +163,12 @@ function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
   return wpPageCopy(vma, addr, ptep, pte);
 }
 
+/** @linux mm/memory.c:handle_pte_marker */
+function handlePteMarker(pte: Pte): number {
+  if (pteIsGuard(pte)) return VM_FAULT_SIGSEGV;
+  return bug('handle_pte_fault: swap entry');
+}
+
 /** The entry at a private or merely read path. @linux mm/memory.c:handle_pte_fault */
 function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   const { mm } = vma;
@@ -172,7 +179,7 @@ function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): num
       ? doAnonymousPage(vma, addr, ptep, flags)
       : doFault(vma, addr, ptep, flags);
   }
-  if ((pte & PTE_V) === 0) return bug('handle_pte_fault: swap entry');
+  if ((pte & PTE_V) === 0) return handlePteMarker(pte);
   if ((flags & FAULT_FLAG_WRITE) !== 0) {
     if ((pte & PTE_W) === 0) return doWpPage(vma, addr, ptep, pte);
     u32[ptep] = pte | PTE_A | PTE_D | PTE_SOFT_DIRTY;

@@ -1,7 +1,13 @@
 /** Which pages are resident. @linux mm/mincore.c */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { pageAlignUp, TASK_SIZE, type Vaddr } from '../arch/riscv/pgtable.ts';
+import {
+  pageAlignUp,
+  pteIsMarker,
+  TASK_SIZE,
+  type Pte,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
@@ -14,7 +20,8 @@ const CHUNK_PAGES = PAGE_SIZE;
 function pageResident(vma: Vma, addr: Vaddr): boolean {
   const { mm } = vma;
   const ptep = ptePtrOf(mm, addr);
-  if (ptep !== NO_PTEP && mm.pgdat.ram.u32[ptep] !== 0) return true;
+  const pte = (ptep === NO_PTEP ? 0 : mm.pgdat.ram.u32[ptep]) as Pte;
+  if (pte !== 0 && !pteIsMarker(pte)) return true;
   if (vma.file === null || vma.ops === null) return false;
   return vma.file.mapping.pages.get(vma.pgoff + (addr - vma.start) / PAGE_SIZE) !== 0;
 }

@@ -6,6 +6,7 @@ import {
   PMD_SIZE,
   ptePfn,
   PTE_SPECIAL,
+  PTE_V,
   PTE_WORDS,
   tableOf,
   type Pte,
@@ -84,7 +85,7 @@ function movePtes(pgdat: PgData, src: PtePtr, dst: PtePtr, count: number): void 
     if (pte === 0) continue;
     u32[at] = 0;
     u32[at + shift] = pte;
-    if ((pte & PTE_SPECIAL) !== 0) continue;
+    if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) continue;
     const pfn = ptePfn(pte);
     if (pageAnon(page, pfn)) anon++;
     else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;

@@ -10,6 +10,7 @@ import {
   PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_U,
+  PTE_V,
   PTE_W,
   PTE_WORDS,
   PTE_X,
@@ -65,7 +66,7 @@ function changePteRange(
   const end = entryPtr(table, last);
   for (let at = entryPtr(table, first) as number; at < end; at += PTE_WORDS) {
     const old = u32[at] as Pte;
-    if (old === 0) continue;
+    if ((old & PTE_V) === 0) continue;
     let pte = (old & ~PTE_RIGHTS) | rights;
     if (cow && (old & PTE_SPECIAL) === 0) {
       if ((flags[ptePfn(old)]! & PG_ANON_EXCLUSIVE) !== 0) pte |= PTE_W;

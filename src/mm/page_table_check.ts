@@ -13,6 +13,7 @@ import {
   MAX_SWAPFILES,
   PTE_MARKER_GUARD,
   PTE_MARKER_POISONED,
+  pteIsGuard,
   ptePfn,
   PTE_D,
   PTE_SHARED,
@@ -57,7 +58,7 @@ import {
   tableLevel,
 } from './page.ts';
 import { pathFlags, ptePtrOf, tableAt } from './pgtable.ts';
-import { VM_SHARED, VM_UNSHAREABLE, vmaPages } from './vma.ts';
+import { VM_MAYBE_GUARD, VM_SHARED, VM_UNSHAREABLE, vmaPages } from './vma.ts';
 
 class Recount {
   readonly pgdat: PgData;
@@ -250,6 +251,8 @@ function countRss(mm: MmStruct, table: Pfn, rss: Int32Array): void {
 
 function checkMapped(mm: MmStruct, vma: Vma, addr: Vaddr, pte: Pte, path: number): void {
   const { page } = mm.pgdat;
+  if (pteIsGuard(pte) && (vma.flags & VM_MAYBE_GUARD) === 0)
+    bug(`page table check: guard at ${addr.toString(16)} in a vma without guards`);
   if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return;
   const pfn = ptePfn(pte);
   if (!pageAnon(page, pfn)) return;

@@ -14,6 +14,8 @@ export const VM_MAYEXEC = 0x40;
 export const VM_MAYSHARE = 0x80;
 export const VM_GROWSDOWN = 0x100;
 export const VM_PFNMAP = 0x400;
+/** MADV_GUARD_INSTALL was used here. */
+export const VM_MAYBE_GUARD = 0x800;
 export const VM_LOCKED = 0x2000;
 export const VM_IO = 0x4000;
 export const VM_SEQ_READ = 0x8000;
@@ -34,6 +36,8 @@ export const VM_HUGEPAGE = 0x2000_0000;
 export const VM_NOHUGEPAGE = 0x4000_0000;
 
 export const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
+/** Flags that tell of some of a VMA's pages: two VMAs may differ in them and become one, which has them. @linux include/linux/mm.h:VMA_STICKY_FLAGS */
+export const VM_STICKY = VM_SOFTDIRTY | VM_MAYBE_GUARD;
 /** VMAs that fork may not hand on by sharing a page table. */
 export const VM_UNSHAREABLE = VM_DONTCOPY | VM_WIPEONFORK | VM_LOCKED | VM_PFNMAP | VM_IO;
 

@@ -20,7 +20,7 @@ import { ENOMEM } from '../uapi/errno.ts';
 import { anonVmaClone, anonVmaPrepare } from './anon_vma.ts';
 import { MAX_MAP_COUNT } from './mmap_limits.ts';
 import { Vma, type MmStruct, type VmFile, type VmOperations } from './mm_types.ts';
-import { VM_DONTEXPAND, VM_IO, VM_PFNMAP, VM_SOFTDIRTY, vmaPages } from './vma.ts';
+import { VM_DONTEXPAND, VM_IO, VM_PFNMAP, VM_STICKY, vmaPages } from './vma.ts';
 import { vmaInsert, vmaRemove, vmaSetFlags, vmaSetRange } from './vma_link.ts';
 
 /** VMAs whose extent means something: never merged. @linux include/linux/mm.h:VM_SPECIAL */
@@ -43,7 +43,7 @@ export function settleAnonVma(vma: Vma): void {
 }
 
 function sameKind(vma: Vma, kind: VmaKind): boolean {
-  if (((vma.flags ^ kind.flags) & ~VM_SOFTDIRTY) !== 0 || (vma.flags & VM_SPECIAL) !== 0) {
+  if (((vma.flags ^ kind.flags) & ~VM_STICKY) !== 0 || (vma.flags & VM_SPECIAL) !== 0) {
     return false;
   }
   // One file has one handler, which a mapping under way does not know yet.
@@ -81,10 +81,17 @@ function takeAnonVma(vma: Vma, from: Vma): void {
   if (vma.anonVma === null && from.anonVma !== null) anonVmaClone(vma, from);
 }
 
+/** Before `vma` takes over a range with these flags. */
+function takeSticky(vma: Vma, flags: number): void {
+  const sticky = flags & VM_STICKY;
+  if ((sticky & ~vma.flags) !== 0) vmaSetFlags(vma, vma.flags | sticky);
+}
+
 /** Makes `a` cover the directly following `b` as well and ends `b`. */
 function absorbNext(a: Vma, b: Vma): void {
   const { end } = b;
   takeAnonVma(a, b);
+  takeSticky(a, b.flags);
   vmaRemove(b);
   vmaSetRange(a, a.start, end);
 }
@@ -142,6 +149,7 @@ export function vmaMergeNewRange(
   const joined = prev ?? next;
   if (joined === undefined) return null;
   if (from !== null && from !== joined) takeAnonVma(joined, from);
+  takeSticky(joined, kind.flags);
   if (prev === undefined || next === undefined) {
     vmaSetRange(
       joined,
@@ -156,6 +164,7 @@ export function vmaMergeNewRange(
   }
   const nextEnd = next.end;
   takeAnonVma(prev, next);
+  takeSticky(prev, next.flags);
   vmaRemove(next);
   vmaSetRange(prev, prev.start, nextEnd);
   return prev;
@@ -233,12 +242,14 @@ export function vmaModify(
   if (start === vma.start && end === vma.end) return modifyWhole(vma, kind, prev, next);
   if (prev !== undefined && continues(prev, vma, kind)) {
     takeAnonVma(prev, vma);
+    takeSticky(prev, flags);
     vmaSetRange(vma, end, vma.end);
     vmaSetRange(prev, prev.start, end);
     return prev;
   }
   if (nextFits(vma, next, kind)) {
     takeAnonVma(next, vma);
+    takeSticky(next, flags);
     vmaSetRange(vma, vma.start, start);
     vmaSetRange(next, start, next.end);
     return next;

@@ -16,6 +16,7 @@ import {
   LEVEL_PTE,
   levelIndex,
   LEVEL_SIZE,
+  pteIsMarker,
   ptePfn,
   PTE_D,
   PTE_SPECIAL,
@@ -30,7 +31,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { breakCowTable } from './cow_pte.ts';
+import { breakCowPteRange, breakCowTable } from './cow_pte.ts';
 import {
   MM_ANONPAGES,
   MM_FILEPAGES,
@@ -47,8 +48,15 @@ import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
 /**
  * Clears entries [first, last) of a table that only one address space uses, and drops their
  * pages. @hot 512 entries a call.
+ * @param keepMarkers leave PTE markers where they are.
  */
-function zapPteRange(mm: MmStruct, table: Pfn, first: number, last: number): void {
+function zapPteRange(
+  mm: MmStruct,
+  table: Pfn,
+  first: number,
+  last: number,
+  keepMarkers: boolean,
+): void {
   const { pgdat, rss } = mm;
   const { u32 } = pgdat.ram;
   const { refcount, mapcount, mapping, flags } = pgdat.page;
@@ -60,9 +68,13 @@ function zapPteRange(mm: MmStruct, table: Pfn, first: number, last: number): voi
   for (let at = start as number; at < end; at += PTE_WORDS) {
     const pte = u32[at] as Pte;
     if (pte === 0) continue;
+    if ((pte & PTE_V) === 0) {
+      if (!pteIsMarker(pte)) bug('zap_pte_range: swap entry');
+      if (!keepMarkers) u32[at] = 0;
+      continue;
+    }
     u32[at] = 0;
     if ((pte & PTE_SPECIAL) !== 0) continue;
-    if ((pte & PTE_V) === 0) bug('zap_pte_range: swap entry');
     const pfn = ptePfn(pte);
     const left = mapcount[pfn]! - 1;
     mapcount[pfn] = left;
@@ -180,10 +192,11 @@ function zapShared(
   base: Vaddr,
   start: Vaddr,
   end: Vaddr,
+  keepMarkers: boolean,
 ): number {
   const { pgdat } = mm;
   if (!mapsAny(pgdat, table, level, base, start, end)) return ZAP_NOTHING;
-  if (pgdat.page.ptRefs[table] === 1) return ZAP_BREAK;
+  if (keepMarkers || pgdat.page.ptRefs[table] === 1) return ZAP_BREAK;
   return coversTable(pgdat, table, level, base, start, end) ? ZAP_DROP : ZAP_BREAK;
 }
 
@@ -194,8 +207,10 @@ function zapShared(
  * @returns 0, or -ENOMEM with nothing a program could see changed.
  * @patch 03/14
  */
-export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr, keepMarkers = false): number {
   if (start >= end) return 0;
+  // What stays may be anywhere: no table can be let go of whole.
+  if (keepMarkers) return breakCowPteRange(mm, start, end);
   const err = breakPartlyCovered(mm, start, start, end);
   return err !== 0 ? err : breakPartlyCovered(mm, end - 1, start, end);
 }
@@ -211,7 +226,7 @@ function breakPartlyCovered(mm: MmStruct, addr: Vaddr, start: Vaddr, end: Vaddr)
     if (tableShared(value)) {
       const span = LEVEL_SIZE[level + 1]!;
       const base = Math.floor(addr / span) * span;
-      if (zapShared(mm, table, level, base, start, end) !== ZAP_BREAK) return 0;
+      if (zapShared(mm, table, level, base, start, end, false) !== ZAP_BREAK) return 0;
       table = breakCowTable(mm, entry, level, addr);
       if (table === NO_PFN) return -ENOMEM;
     }
@@ -228,12 +243,13 @@ function zapTable(
   base: Vaddr,
   start: Vaddr,
   end: Vaddr,
+  keepMarkers: boolean,
 ): number {
   const { u32 } = mm.pgdat.ram;
   const first = firstIndex(base, start, level);
   const last = lastIndex(base, end, level);
   if (level === LEVEL_PTE) {
-    zapPteRange(mm, table, first, last);
+    zapPteRange(mm, table, first, last, keepMarkers);
     return 0;
   }
   for (let i = first; i < last; i++) {
@@ -243,13 +259,13 @@ function zapTable(
     const at = base + i * LEVEL_SIZE[level]!;
     let child = ptePfn(value);
     if (tableShared(value)) {
-      const needs = zapShared(mm, child, level - 1, at, start, end);
+      const needs = zapShared(mm, child, level - 1, at, start, end, keepMarkers);
       if (needs === ZAP_DROP) dropCowTable(mm, entry, level - 1);
       if (needs !== ZAP_BREAK) continue;
       child = breakCowTable(mm, entry, level - 1, at);
       if (child === NO_PFN) return -ENOMEM;
     }
-    const err = zapTable(mm, child, level - 1, at, start, end);
+    const err = zapTable(mm, child, level - 1, at, start, end, keepMarkers);
     if (err !== 0) return err;
   }
   return 0;
@@ -257,13 +273,14 @@ function zapTable(
 
 /**
  * Drops every page mapped in [start, end). The tables stay; see freePgtables().
+ * @param keepMarkers guards outlive their pages: only the end of the mapping takes them away.
  * @returns 0, or -ENOMEM when a partly covered shared table could not be made private; what
  *   came before it is already unmapped. It cannot fail after zapPrepare() on the same range.
  * @linux mm/memory.c:zap_page_range_single
  * @patch 03/14
  */
-export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const err = zapTable(mm, mm.pgd, LEVEL_PGD, 0, start, end);
+export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepMarkers = false): number {
+  const err = zapTable(mm, mm.pgd, LEVEL_PGD, 0, start, end, keepMarkers);
   flushTlbRange(mm, start, end);
   return err;
 }
@@ -318,7 +335,7 @@ function exitEntries(mm: MmStruct, table: Pfn, level: number): void {
       pgdat.vmstat.cowDrop[level - 1]!++;
       continue;
     }
-    if (level - 1 === LEVEL_PTE) zapPteRange(mm, child, 0, PTRS_PER_TABLE);
+    if (level - 1 === LEVEL_PTE) zapPteRange(mm, child, 0, PTRS_PER_TABLE, false);
     else exitEntries(mm, child, level - 1);
     freeTable(pgdat, child);
   }

@@ -147,6 +147,16 @@ export function swpType(pte: Pte): number {
   return (pte >>> SWP_TYPE_SHIFT) & SWP_TYPE_MASK;
 }
 
+/** @returns true for an entry that stands for no page, not even one elsewhere. @linux include/linux/leafops.h:pte_is_marker */
+export function pteIsMarker(pte: Pte): boolean {
+  return (pte & PTE_V) === 0 && swpType(pte) === SWP_PTE_MARKER;
+}
+
+/** @returns true for an entry that MADV_GUARD_INSTALL made. @linux include/linux/leafops.h:softleaf_is_guard_marker */
+export function pteIsGuard(pte: Pte): boolean {
+  return pteIsMarker(pte) && (swpOffset(pte) & PTE_MARKER_GUARD) !== 0;
+}
+
 /** 24 bits: 64 GiB of one device. */
 export function swpOffset(pte: Pte): number {
   return pte >>> SWP_OFFSET_SHIFT;
