@@ -11,9 +11,13 @@ import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import {
   entryPtr,
   pteIndex,
+  pteIsGuard,
   ptePfn,
   ptePresent,
   pteSpecial,
+  PTE_SWP_SOFT_DIRTY,
+  swpOffset,
+  swpType,
   TASK_SIZE,
   type Pfn,
   type Pte,
@@ -36,8 +40,12 @@ const PM_ENTRY_BYTES = 8;
 // The flags as bits of the high word.
 const PM_SOFT_DIRTY_HI = 1 << (55 - 32);
 const PM_MMAP_EXCLUSIVE_HI = 1 << (56 - 32);
+const PM_GUARD_REGION_HI = 1 << (58 - 32);
 const PM_FILE_HI = 1 << (61 - 32);
+const PM_SWAP_HI = 1 << (62 - 32);
 const PM_PRESENT_HI = 1 << (63 - 32);
+/** A place in swap: type below, offset above. @linux include/linux/swap.h */
+const MAX_SWAPFILES_SHIFT = 5;
 /** Entries made at a time. @linux PAGEMAP_WALK_SIZE */
 const PM_BATCH = 512;
 
@@ -83,11 +91,24 @@ function putEntry(pm: PagemapRead, addr: Vaddr, lo: number, hi: number): void {
   pm.view.setInt32(at + 4, hi, true);
 }
 
+/** An entry without a page says where the page is, or is a marker. */
+function putSoftleaf(pm: PagemapRead, addr: Vaddr, pte: Pte, vmaBits: number): void {
+  let hi = vmaBits | PM_SWAP_HI;
+  if ((pte & PTE_SWP_SOFT_DIRTY) !== 0) hi |= PM_SOFT_DIRTY_HI;
+  if (pteIsGuard(pte)) hi |= PM_GUARD_REGION_HI;
+  const where = swpType(pte) | (swpOffset(pte) << MAX_SWAPFILES_SHIFT);
+  putEntry(pm, addr, pm.showPfn ? where : 0, hi);
+}
+
 /** Makes the entry of `addr`, whose page-table entry is in the leaf table `table`. @linux pte_to_pagemap_entry */
 function putPagemapEntry(pm: PagemapRead, table: Pfn, addr: Vaddr, vmaBits: number): void {
   const { pgdat } = pm.mm;
   const pte = pgdat.ram.u32[entryPtr(table, pteIndex(addr))] as Pte;
-  if (!ptePresent(pte)) return;
+  if (pte === 0) return;
+  if (!ptePresent(pte)) {
+    putSoftleaf(pm, addr, pte, vmaBits);
+    return;
+  }
   const pfn = ptePfn(pte);
   let hi = vmaBits | PM_PRESENT_HI;
   if (!pteSpecial(pte)) {

@@ -11,9 +11,11 @@ import {
   pageAlignUp,
   PMD_SIZE,
   pteIndex,
+  pteIsGuard,
   ptePfn,
   ptePresent,
   pteSpecial,
+  PTE_SWP_SOFT_DIRTY,
   type Pte,
   type Vaddr,
 } from '../../arch/riscv/pgtable.ts';
@@ -131,7 +133,12 @@ function testWalk(scan: PagemapScan, vma: Vma): number {
 
 /** An empty entry counts as written: nothing protects it. @linux pagemap_page_category */
 function pageCategory(scan: PagemapScan, pte: Pte): number {
-  if (!ptePresent(pte)) return uapi.PAGE_IS_WRITTEN;
+  if (pte === 0) return uapi.PAGE_IS_WRITTEN;
+  if (!ptePresent(pte)) {
+    const soft = (pte & PTE_SWP_SOFT_DIRTY) === 0 ? 0 : uapi.PAGE_IS_SOFT_DIRTY;
+    const guard = pteIsGuard(pte) ? uapi.PAGE_IS_GUARD : 0;
+    return uapi.PAGE_IS_SWAPPED | uapi.PAGE_IS_WRITTEN | soft | guard;
+  }
   const { page } = scan.mm.pgdat;
   const category = uapi.PAGE_IS_PRESENT | uapi.PAGE_IS_WRITTEN;
   if (pteSpecial(pte)) return category | uapi.PAGE_IS_PFNZERO;

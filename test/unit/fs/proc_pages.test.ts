@@ -3,13 +3,14 @@ import { describe, it } from 'node:test';
 import { ptePfn, type Pte } from '../../../src/arch/riscv/pgtable.ts';
 import type { Task } from '../../../src/kernel/task.ts';
 import { mmput } from '../../../src/mm/fork.ts';
+import { doMadvise } from '../../../src/mm/madvise.ts';
 import { MMF_COW_PTE } from '../../../src/mm/mm_struct.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { ptePtrOf } from '../../../src/mm/pgtable.ts';
 import { copyFromUser, copyToUser } from '../../../src/mm/uaccess.ts';
 import { EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../../../src/uapi/errno.ts';
 import * as fs from '../../../src/uapi/fs.ts';
-import { MAP_SHARED } from '../../../src/uapi/mman.ts';
+import { MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MAP_SHARED } from '../../../src/uapi/mman.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { BASE, map, PAGE, peek, PMD, touch } from '../mm/harness.ts';
 import {
@@ -140,6 +141,17 @@ describe('PAGEMAP_SCAN', () => {
     checkPageTables(mm.pgdat);
   });
 
+  it('finds guards', () => {
+    const scanner = new Scanner();
+    const mm = scanner.task.mm!;
+    map(mm, BASE, 4 * PAGE);
+    touch(mm, BASE, 4 * PAGE);
+    doMadvise(mm, BASE + PAGE, 2 * PAGE, MADV_GUARD_INSTALL);
+    assert.equal(scanner.regions({ mask: fs.PAGE_IS_GUARD }), '1-3:112 end 2048');
+    assert.equal(scanner.regions({ mask: fs.PAGE_IS_SWAPPED }), '1-3:112 end 2048');
+    checkPageTables(mm.pgdat);
+  });
+
   it('takes empty entries of a table as written, and holes without a table not', () => {
     const scanner = new Scanner();
     const mm = scanner.task.mm!;
@@ -211,6 +223,8 @@ function pagemap(viewer: Task, of: Task, pages: number): [number, number][] {
   });
 }
 const HERE = 1 << 8;
+const ELSEWHERE = 1 << 7;
+const GUARD = 1 << 3;
 const ALONE = 1 << 1;
 
 describe('/proc/PID/pagemap', () => {
@@ -236,6 +250,18 @@ describe('/proc/PID/pagemap', () => {
       checkPageTables(machine.kernel.pgdat);
     });
   }
+
+  it('shows guards, as entries that are elsewhere', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    map(task.mm!, BASE, 2 * PAGE);
+    doMadvise(task.mm!, BASE + PAGE, PAGE, MADV_GUARD_INSTALL);
+    const [first, second] = pagemap(task, task, 2);
+    assert.deepEqual(first, [0, 0]);
+    assert.equal(second![0], ELSEWHERE | GUARD);
+    doMadvise(task.mm!, BASE, 2 * PAGE, MADV_GUARD_REMOVE);
+    assert.deepEqual(pagemap(task, task, 2)[1], [0, 0]);
+  });
 
   it('shows frames to root only, whoever holds the file then', () => {
     const machine = bootProc();
