@@ -16,7 +16,7 @@ import { lowHalf } from '../lib/bits.ts';
 import { AnonVma, type PgData, type Vma } from './mm_types.ts';
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_LAZYFREE } from './page.ts';
 import { lruAdd } from './swap.ts';
-import { VM_DROPPABLE, vmaPages } from './vma.ts';
+import { VM_ACCESS_FLAGS, VM_STICKY, VM_DROPPABLE, vmaPages } from './vma.ts';
 
 function link(vma: Vma, anonVma: AnonVma): void {
   const avc = { vma, anonVma, index: anonVma.chain.length };
@@ -24,7 +24,7 @@ function link(vma: Vma, anonVma: AnonVma): void {
   vma.anonVmaChain.push(avc);
 }
 
-/** A neighbour's AnonVma that `vma` may use, so that the two can merge later. */
+/** A neighbour's AnonVma that `vma` may use, so that the two can merge later. @linux mm/vma.c:find_mergeable_anon_vma */
 function findMergeableAnonVma(vma: Vma): AnonVma | null {
   const { vmas } = vma.mm;
   for (const near of [vmas.next(vma), vmas.prev(vma)]) {
@@ -32,7 +32,8 @@ function findMergeableAnonVma(vma: Vma): AnonVma | null {
     const touches = near.end === vma.start || near.start === vma.end;
     const distance = (near.start - vma.start) / PAGE_SIZE;
     const inLine = near.file === vma.file && near.pgoff - vma.pgoff === distance;
-    if (touches && inLine && near.flags === vma.flags) return near.anonVma;
+    const differ = (near.flags ^ vma.flags) & ~(VM_ACCESS_FLAGS | VM_STICKY);
+    if (touches && inLine && differ === 0) return near.anonVma;
   }
   return null;
 }

@@ -31,7 +31,8 @@ function doBrkFlags(mm: MmStruct, start: Vaddr, end: Vaddr, extra: number): numb
   if (!mayExpandVm(mm, flags, pages) || mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
   if (!vmEnoughMemory(mm, pages)) return -ENOMEM;
   const kind = { flags, file: null, ops: null, anonName: null };
-  if (vmaMergeNewRange(mm, start, end, vpn(start), kind, null) !== null) return 0;
+  const vmg = { mm, start, end, pgoff: vpn(start), kind, copiedFrom: null, keepSource: false };
+  if (vmaMergeNewRange(vmg) !== null) return 0;
   vmaInsert(new Vma(mm, start, end, flags, vpn(start)));
   return 0;
 }

@@ -14,12 +14,17 @@ import type { MmStruct, Vma } from './mm_types.ts';
 import { VM_DROPPABLE, VM_LOCKED, VM_LOCKONFAULT } from './vma.ts';
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
 
-const VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT;
+export const VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT;
+
+/** @linux mm/internal.h:vma_supports_mlock */
+export function vmaSupportsMlock(vma: Vma): boolean {
+  return (vma.flags & (VM_SPECIAL | VM_DROPPABLE)) === 0;
+}
 
 /** @returns 0, or -ENOMEM when there would be too many VMAs. @linux mm/mlock.c:mlock_fixup */
 function mlockFixup(vma: Vma, start: Vaddr, end: Vaddr, lockFlags: number): number {
   const flags = (vma.flags & ~VM_LOCKED_MASK) | lockFlags;
-  if (flags === vma.flags || (vma.flags & (VM_SPECIAL | VM_DROPPABLE)) !== 0) return 0;
+  if (flags === vma.flags || !vmaSupportsMlock(vma)) return 0;
   return vmaModify(vma, start, end, flags, vma.anonName) === null ? -ENOMEM : 0;
 }
 

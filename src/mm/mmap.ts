@@ -53,6 +53,7 @@ import {
   STACK_GUARD_GAP,
   vmEnoughMemory,
 } from './mmap_limits.ts';
+import { VM_LOCKED_MASK, vmaSupportsMlock } from './mlock.ts';
 import { FMODE_READ, FMODE_WRITE, Vma, type MmStruct, type VmFile } from './mm_types.ts';
 import { rangeIsSealed } from './mseal.ts';
 import { updateHiwaterRss } from './rss.ts';
@@ -73,7 +74,7 @@ import {
   VM_SHARED,
   VM_WIPEONFORK,
 } from './vma.ts';
-import { vmaInsert, vmaRemove } from './vma_link.ts';
+import { vmaInsert, vmaRemove, vmaSetFlags } from './vma_link.ts';
 import { splitVma, vmaMergeNewRange } from './vma_merge.ts';
 import { freePgtables, zapPrepare, zapRange } from './zap.ts';
 
@@ -287,11 +288,16 @@ function mmapRegion(
   const offset = file !== null ? pgoff : shared ? 0 : vpn(start);
   const kind = { flags, file, ops: null, anonName: null };
   const mayMerge = file !== null || !shared;
-  if (mayMerge && vmaMergeNewRange(mm, start, end, offset, kind, null) !== null) return 0;
+  const vmg = { mm, start, end, pgoff: offset, kind, copiedFrom: null, keepSource: false };
+  if (mayMerge && vmaMergeNewRange(vmg) !== null) return 0;
   const vma = new Vma(mm, start, end, flags, offset);
   const failed = connectFile(vma, file);
   if (failed !== 0) return failed;
   vmaInsert(vma);
+  // mlockall(MCL_FUTURE) asks for what some mappings cannot give.
+  if ((flags & VM_LOCKED) !== 0 && !vmaSupportsMlock(vma)) {
+    vmaSetFlags(vma, vma.flags & ~VM_LOCKED_MASK);
+  }
   return 0;
 }
 

@@ -4,9 +4,11 @@
  *     move      old  [ a b c ] -----------> new [ a b c . . ]
  *               entries change place, pages do not; the old range is then unmapped
  *               (MREMAP_DONTUNMAP: stays mapped and empty)
+ *     several   old  [ a ]  [ b ][ c ] ---> new [ a ]  [ b ][ c ]
+ *               one after the other, at the same distances; the first that fails ends it
  *
- * A move is prepared before it is begun: shared tables on both sides are made private and
- * the tables of the new place allocated, so that memory running out changes nothing.
+ * A move of one VMA is prepared before it is begun: shared tables on both sides are made private
+ * and the tables of the new place allocated, so that memory running out changes nothing.
  *
  * @linux mm/mremap.c
  */
@@ -18,6 +20,7 @@ import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from '../uapi/mman.ts';
 import { anonVmaClone, unlinkAnonVmas } from './anon_vma.ts';
 import { mmPopulate } from './gup.ts';
+import { VM_LOCKED_MASK } from './mlock.ts';
 import { doMunmap, findVmaIntersection, getUnmappedArea, unmapRange } from './mmap.ts';
 import { MAX_MAP_COUNT, mayExpandVm, mlockFutureOk, vmEnoughMemory } from './mmap_limits.ts';
 import { Vma, type MmStruct } from './mm_types.ts';
@@ -27,18 +30,17 @@ import {
   VM_ACCOUNT,
   VM_DONTEXPAND,
   VM_LOCKED,
-  VM_LOCKONFAULT,
   VM_MAYSHARE,
   VM_PFNMAP,
   VM_SHARED,
   vmaIsAnonymous,
   vmaPages,
 } from './vma.ts';
-import { vmaInsert } from './vma_link.ts';
-import { settleAnonVma, vmaMergeNewRange, vmaModify } from './vma_merge.ts';
+import { vmaInsert, vmaSetFlags } from './vma_link.ts';
+import { settleAnonVma, splitVma, vmaMergeNewRange } from './vma_merge.ts';
 import { freePgtables, zapPrepare } from './zap.ts';
 
-/** One call: sizes are page-aligned. */
+/** One move or resize, within one VMA: sizes are page-aligned. @linux mm/mremap.c:vma_remap_struct */
 interface Remap {
   readonly mm: MmStruct;
   readonly addr: Vaddr;
@@ -49,22 +51,35 @@ interface Remap {
   readonly newAddr: Vaddr;
 }
 
-/** A move adds a few VMAs at worst; none of the steps may then find the limit reached. */
-const MAP_COUNT_RESERVE = 3;
+/** VMAs that a call may add before it moves anything, and while it does. @linux mm/mremap.c:__check_map_count_against_split */
+const UNMAPS_ADD = 2;
+const MOVE_ADDS = 2;
+
+function dontUnmaps(r: Remap): boolean {
+  return (r.flags & MREMAP_DONTUNMAP) !== 0;
+}
+
+function impliesNewAddr(flags: number): boolean {
+  return (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
+}
 
 /**
- * The VMA to resize, if it may be.
- * @returns it, or -EFAULT, -EINVAL, -EAGAIN, -ENOMEM.
- * @linux mm/mremap.c:vma_to_resize
+ * The VMA to resize or move, if it may be.
+ * @returns it, or -EFAULT, -EPERM, -EINVAL, -EAGAIN, -ENOMEM.
+ * @linux mm/mremap.c:check_prep_vma
  */
-function vmaToResize(r: Remap): Vma | number {
-  const { mm, addr, oldLen, newLen } = r;
+function checkPrepVma(r: Remap): Vma | number {
+  const { mm, addr, newLen } = r;
   const vma = mm.vmas.find(addr);
   if (vma === undefined || vma.start > addr) return -EFAULT;
+  if (vmaIsSealed(vma)) return -EPERM;
+  if (newLen <= r.oldLen && !impliesNewAddr(r.flags)) return vma;
   // Old length 0 makes a second mapping of shared memory.
-  if (oldLen === 0 && (vma.flags & (VM_SHARED | VM_MAYSHARE)) === 0) return -EINVAL;
+  if (r.oldLen === 0 && (vma.flags & (VM_SHARED | VM_MAYSHARE)) === 0) return -EINVAL;
   const fixedSize = (vma.flags & (VM_DONTEXPAND | VM_PFNMAP)) !== 0;
-  if (fixedSize && (r.flags & MREMAP_DONTUNMAP) !== 0) return -EINVAL;
+  if (fixedSize && dontUnmaps(r)) return -EINVAL;
+  // What shrinking cuts off may reach over several.
+  const oldLen = Math.min(r.oldLen, newLen);
   if (oldLen > vma.end - addr) return -EFAULT;
   if (newLen === oldLen) return vma;
   if (fixedSize) return -EFAULT;
@@ -74,22 +89,27 @@ function vmaToResize(r: Remap): Vma | number {
 
 /** Lengthens `vma`, at whose end the old range ends, if nothing is in the way. @returns false when something is. */
 function expandInPlace(r: Remap, vma: Vma): boolean {
-  const { mm, addr, newLen } = r;
-  const { end } = vma;
-  const newEnd = addr + newLen;
-  if (newEnd > TASK_SIZE || findVmaIntersection(mm, end, newEnd) !== undefined) return false;
-  return vmaMergeNewRange(mm, end, newEnd, vma.pgoff + vmaPages(vma), vma, vma) !== null;
+  const { mm } = r;
+  const start = vma.end;
+  const end = r.addr + r.newLen;
+  if (end > TASK_SIZE || findVmaIntersection(mm, start, end) !== undefined) return false;
+  const pgoff = vma.pgoff + vmaPages(vma);
+  const vmg = { mm, start, end, pgoff, kind: vma, copiedFrom: vma, keepSource: false };
+  return vmaMergeNewRange(vmg) !== null;
 }
 
 /** The VMA of the new place: a neighbour extended, or a copy. @linux mm/vma.c:copy_vma */
-function copyVma(r: Remap, vma: Vma, newAddr: Vaddr): void {
-  const { mm, addr, newLen } = r;
+function copyVma(r: Remap, vma: Vma, start: Vaddr): void {
+  const { mm, addr } = r;
+  const end = start + r.newLen;
   settleAnonVma(vma);
   // Without pages the offset is free, and the one of a fresh mapping merges best.
   const fresh = vmaIsAnonymous(vma) && vma.anonVma === null;
-  const pgoff = fresh ? vpn(newAddr) : vma.pgoff + (addr - vma.start) / PAGE_SIZE;
-  if (vmaMergeNewRange(mm, newAddr, newAddr + newLen, pgoff, vma, vma) !== null) return;
-  const copy = new Vma(mm, newAddr, newAddr + newLen, vma.flags, pgoff);
+  const pgoff = fresh ? vpn(start) : vma.pgoff + (addr - vma.start) / PAGE_SIZE;
+  const keepSource = dontUnmaps(r);
+  if (vmaMergeNewRange({ mm, start, end, pgoff, kind: vma, copiedFrom: vma, keepSource }) !== null)
+    return;
+  const copy = new Vma(mm, start, end, vma.flags, pgoff);
   copy.ops = vma.ops;
   copy.anonName = vma.anonName;
   copy.file = vma.file;
@@ -102,15 +122,20 @@ function copyVma(r: Remap, vma: Vma, newAddr: Vaddr): void {
  * MREMAP_DONTUNMAP leaves the old range mapped, empty and not locked any more.
  * @linux mm/mremap.c:dontunmap_complete
  */
-function leaveOldRange(r: Remap): void {
+function dontunmapComplete(r: Remap): void {
   const { mm, addr, oldLen } = r;
   const end = addr + oldLen;
-  const vma = mm.vmas.find(addr);
+  let vma = mm.vmas.find(addr);
   if (vma === undefined) return;
-  const locked = vma.flags & (VM_LOCKED | VM_LOCKONFAULT);
-  const old = locked === 0 ? vma : vmaModify(vma, addr, end, vma.flags & ~locked, vma.anonName);
+  if ((vma.flags & VM_LOCKED) !== 0) {
+    if (vma.start < addr) vma = splitVma(vma, addr);
+    if (end < vma.end) splitVma(vma, end);
+    vmaSetFlags(vma, vma.flags & ~VM_LOCKED_MASK);
+  }
+  if (vma.start !== addr || vma.end !== end) return;
   // Nothing of it is anywhere any more: a fresh start merges best.
-  if (old !== null && old.start === addr && old.end === end) unlinkAnonVmas(old);
+  unlinkAnonVmas(vma);
+  if (vmaIsAnonymous(vma)) vma.pgoff = vpn(addr);
 }
 
 /**
@@ -120,8 +145,9 @@ function leaveOldRange(r: Remap): void {
  */
 function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
   const { mm, addr, oldLen, newLen } = r;
-  const dontUnmap = (r.flags & MREMAP_DONTUNMAP) !== 0;
-  if (mm.vmas.size >= MAX_MAP_COUNT - MAP_COUNT_RESERVE) return -ENOMEM;
+  const dontUnmap = dontUnmaps(r);
+  const adds = MOVE_ADDS + (dontUnmap && (vma.flags & VM_LOCKED) !== 0 ? 1 : 0);
+  if (mm.vmas.size + adds > MAX_MAP_COUNT) return -ENOMEM;
   const more = (dontUnmap ? newLen : newLen - oldLen) / PAGE_SIZE;
   if ((vma.flags & VM_ACCOUNT) !== 0 && !vmEnoughMemory(mm, more)) return -ENOMEM;
   let err = zapPrepare(mm, newAddr, newAddr + newLen);
@@ -134,15 +160,10 @@ function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
   copyVma(r, source, newAddr);
   movePageTables(mm, addr, newAddr, oldLen);
   freePgtables(mm, newAddr, newAddr + newLen);
-  if (dontUnmap) leaveOldRange(r);
+  if (dontUnmap) dontunmapComplete(r);
   else if (oldLen !== 0) doMunmap(mm, addr, oldLen);
   if (locked) mmPopulate(mm, newAddr + oldLen, newAddr + newLen, true);
   return newAddr;
-}
-
-/** @returns true when the old and the new range have a page in common. */
-function rangesOverlap(r: Remap): boolean {
-  return r.addr + r.oldLen > r.newAddr && r.newAddr + r.newLen > r.addr;
 }
 
 /**
@@ -151,18 +172,12 @@ function rangesOverlap(r: Remap): boolean {
  */
 function mremapTo(r: Remap): number {
   const { mm, addr, newLen, newAddr, flags } = r;
-  const fixed = (flags & MREMAP_FIXED) !== 0;
-  if (newAddr % PAGE_SIZE !== 0 || newLen > TASK_SIZE || newAddr > TASK_SIZE - newLen)
-    return -EINVAL;
-  if (rangesOverlap(r)) return -EINVAL;
-  if (mm.vmas.size + 2 >= MAX_MAP_COUNT - MAP_COUNT_RESERVE) return -ENOMEM;
+  const vma = checkPrepVma(r);
+  if (typeof vma === 'number') return vma;
   const tail = r.oldLen - newLen;
   if (tail > 0) r.oldLen = newLen;
-  const vma = vmaToResize(r);
-  if (typeof vma === 'number') return vma;
-  const dontUnmap = (flags & MREMAP_DONTUNMAP) !== 0;
-  if (dontUnmap && !mayExpandVm(mm, vma.flags, r.oldLen / PAGE_SIZE)) return -ENOMEM;
-  const place = getUnmappedArea(mm, newAddr, newLen, fixed ? MAP_FIXED : 0);
+  if (dontUnmaps(r) && !mayExpandVm(mm, vma.flags, r.oldLen / PAGE_SIZE)) return -ENOMEM;
+  const place = getUnmappedArea(mm, newAddr, newLen, (flags & MREMAP_FIXED) !== 0 ? MAP_FIXED : 0);
   if (place < 0) return place;
   if (rangeIsSealed(mm, place, place + newLen)) return -EPERM;
   if (tail > 0) {
@@ -175,14 +190,38 @@ function mremapTo(r: Remap): number {
   return moved;
 }
 
-/** Without a place asked for: shrink, grow in place, or move. */
-function mremapHere(r: Remap): number {
+/**
+ * Moves all that is mapped in the range, gaps and all.
+ *
+ * @returns the new address, -EFAULT when nothing is mapped at its start, or what the first move
+ *   that fails returns: the VMAs before it have moved.
+ * @linux mm/mremap.c:remap_move
+ */
+function remapMove(r: Remap): number {
+  const { mm, flags } = r;
+  const end = r.addr + r.oldLen;
+  const shift = r.newAddr - r.addr;
+  let addr = r.addr;
+  do {
+    const vma = mm.vmas.find(addr);
+    if (vma === undefined || vma.start >= end) break;
+    if (vma.start > addr && addr === r.addr) return -EFAULT;
+    addr = Math.max(addr, vma.start);
+    const len = Math.min(end, vma.end) - addr;
+    const moved = mremapTo({ mm, addr, oldLen: len, newLen: len, flags, newAddr: addr + shift });
+    if (moved < 0) return moved;
+    addr += len;
+  } while (addr < end);
+  return addr === r.addr ? -EFAULT : r.newAddr;
+}
+
+/** Without a place asked for: shrink, grow in place, or move. @linux mm/mremap.c:mremap_at */
+function mremapAt(r: Remap): number {
   const { mm, addr, oldLen, newLen } = r;
-  if (oldLen >= newLen) {
-    return oldLen === newLen ? addr : doMunmap(mm, addr + newLen, oldLen - newLen) || addr;
-  }
-  const vma = vmaToResize(r);
+  const vma = checkPrepVma(r);
   if (typeof vma === 'number') return vma;
+  if (oldLen === newLen) return addr;
+  if (oldLen > newLen) return doMunmap(mm, addr + newLen, oldLen - newLen) || addr;
   if (oldLen === vma.end - addr) {
     const more = (newLen - oldLen) / PAGE_SIZE;
     const { flags } = vma;
@@ -197,12 +236,30 @@ function mremapHere(r: Remap): number {
   return place < 0 ? place : moveVma(r, vma, place);
 }
 
+/** @returns true when the old and the new range have a page in common. @linux mm/mremap.c:vrm_overlaps */
+function rangesOverlap(r: Remap): boolean {
+  return r.addr + r.oldLen > r.newAddr && r.newAddr + r.newLen > r.addr;
+}
+
+/** @returns 0 or -EINVAL. @linux mm/mremap.c:check_mremap_params */
+function checkMremapParams(r: Remap): number {
+  const { flags, newLen, newAddr } = r;
+  if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) !== 0) return -EINVAL;
+  if (r.addr % PAGE_SIZE !== 0 || newLen === 0 || newLen > TASK_SIZE) return -EINVAL;
+  if (!impliesNewAddr(flags)) return 0;
+  if (newAddr > TASK_SIZE - newLen || newAddr % PAGE_SIZE !== 0) return -EINVAL;
+  if ((flags & MREMAP_MAYMOVE) === 0) return -EINVAL;
+  if (dontUnmaps(r) && r.oldLen !== newLen) return -EINVAL;
+  return rangesOverlap(r) ? -EINVAL : 0;
+}
+
 /**
- * Resizes or moves a mapping.
+ * Resizes or moves a mapping, or moves several that keep their size (MREMAP_FIXED).
  *
- * @returns the address, or -EINVAL, -EFAULT (no such mapping, or the old range reaches over
- *   several), -EPERM (sealed), -EAGAIN (RLIMIT_MEMLOCK), -ENOMEM; with nothing changed.
- * @linux mm/mremap.c:SYSCALL_DEFINE5(mremap)
+ * @returns the address, or -EINVAL, -EFAULT (no such mapping, or a range to resize reaches over
+ *   several), -EPERM (sealed), -EAGAIN (RLIMIT_MEMLOCK), -ENOMEM; with nothing changed, but for
+ *   the mappings that moved before one that cannot.
+ * @linux mm/mremap.c:do_mremap
  */
 export function doMremap(
   mm: MmStruct,
@@ -212,15 +269,11 @@ export function doMremap(
   flags: number,
   newAddr: Vaddr,
 ): number {
-  if ((flags & ~(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP)) !== 0) return -EINVAL;
-  const mayMove = (flags & MREMAP_MAYMOVE) !== 0;
-  const dontUnmap = (flags & MREMAP_DONTUNMAP) !== 0;
-  if ((flags & MREMAP_FIXED) !== 0 && !mayMove) return -EINVAL;
-  if (dontUnmap && (!mayMove || oldLen !== newLen)) return -EINVAL;
-  if (addr % PAGE_SIZE !== 0 || newLen === 0) return -EINVAL;
-  const vma = mm.vmas.find(addr);
-  if (vma === undefined || vma.start > addr) return -EFAULT;
-  if (vmaIsSealed(vma)) return -EPERM;
   const r = { mm, addr, oldLen: pageAlignUp(oldLen), newLen: pageAlignUp(newLen), flags, newAddr };
-  return (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0 ? mremapTo(r) : mremapHere(r);
+  const err = checkMremapParams(r);
+  if (err !== 0) return err;
+  const adds = UNMAPS_ADD + MOVE_ADDS + (dontUnmaps(r) ? 1 : 0);
+  if (mm.vmas.size + adds > MAX_MAP_COUNT) return -ENOMEM;
+  if ((flags & MREMAP_FIXED) !== 0 && r.oldLen === r.newLen) return remapMove(r);
+  return impliesNewAddr(flags) ? mremapTo(r) : mremapAt(r);
 }

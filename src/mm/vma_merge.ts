@@ -9,7 +9,8 @@
  *                                           VVnnVV         -> VV nn VV       middle: two splits
  *
  * Two VMAs can be one when flags, file, offset, handler and name agree and their anonymous
- * pages belong to the same AnonVma (or one has none yet).
+ * pages belong to the same AnonVma (or one has none yet). Sticky flags need not agree: what one
+ * of them has, all of the merged VMA gets.
  *
  * @linux mm/vma.c:vma_merge_existing_range, vma_merge_new_range, split_vma
  */
@@ -32,6 +33,21 @@ export interface VmaKind {
   readonly file: VmFile | null;
   readonly ops: VmOperations | null;
   readonly anonName: string | null;
+}
+
+/** A range that is about to be mapped, for which neighbours may be extended. @linux mm/vma.h:vma_merge_struct */
+export interface VmaMerge {
+  readonly mm: MmStruct;
+  /** [start, end) is free. */
+  readonly start: Vaddr;
+  readonly end: Vaddr;
+  /** What the VMA's `pgoff` would be. */
+  readonly pgoff: number;
+  readonly kind: VmaKind;
+  /** The VMA whose anonymous pages move into the range; null for a new mapping. */
+  readonly copiedFrom: Vma | null;
+  /** `copiedFrom` stays mapped (MREMAP_DONTUNMAP), so it cannot be what is extended unless it has pages. */
+  readonly keepSource: boolean;
 }
 
 /**
@@ -83,8 +99,8 @@ function takeAnonVma(vma: Vma, from: Vma): void {
 
 /** Before `vma` takes over a range with these flags. */
 function takeSticky(vma: Vma, flags: number): void {
-  const sticky = flags & VM_STICKY;
-  if ((sticky & ~vma.flags) !== 0) vmaSetFlags(vma, vma.flags | sticky);
+  const more = flags & VM_STICKY & ~vma.flags;
+  if (more !== 0) vmaSetFlags(vma, vma.flags | more);
 }
 
 /** Makes `a` cover the directly following `b` as well and ends `b`. */
@@ -103,71 +119,50 @@ function anonVmaTakes(vma: Vma, from: Vma | null): boolean {
   return from.anonVma === null ? anonVmaTakesNew(vma) : anonVmasAgree(vma, from);
 }
 
-/** The directly preceding VMA, if a range at `start` continues it. */
-function prevThatFits(
-  mm: MmStruct,
-  start: Vaddr,
-  pgoff: number,
-  kind: VmaKind,
-  from: Vma | null,
-): Vma | undefined {
-  const prev = mm.vmas.before(start);
-  if (prev === undefined || prev.end !== start || !sameKind(prev, kind)) return undefined;
-  return prev.pgoff + vmaPages(prev) === pgoff && anonVmaTakes(prev, from) ? prev : undefined;
+/** @returns true when the range may become part of `near`, whose offsets continue it. */
+function mayJoin(vmg: VmaMerge, near: Vma): boolean {
+  if (!sameKind(near, vmg.kind)) return false;
+  const { copiedFrom } = vmg;
+  // Without pages its offset would follow the new place, although it stays at the old one.
+  if (near === copiedFrom && vmg.keepSource && near.anonVma === null) return false;
+  return anonVmaTakes(near, copiedFrom);
 }
 
-/** The directly following VMA, if it continues a range that ends at `end` with file offset `pgoffEnd`. */
-function nextThatFits(
-  mm: MmStruct,
-  end: Vaddr,
-  pgoffEnd: number,
-  kind: VmaKind,
-  from: Vma | null,
-): Vma | undefined {
-  const next = mm.vmas.find(end);
-  if (next === undefined || next.start !== end || !sameKind(next, kind)) return undefined;
-  return next.pgoff === pgoffEnd && anonVmaTakes(next, from) ? next : undefined;
+/** The directly preceding VMA, if the range continues it. */
+function prevThatFits(vmg: VmaMerge): Vma | undefined {
+  const prev = vmg.mm.vmas.before(vmg.start);
+  if (prev === undefined || prev.end !== vmg.start) return undefined;
+  return prev.pgoff + vmaPages(prev) === vmg.pgoff && mayJoin(vmg, prev) ? prev : undefined;
+}
+
+/** The directly following VMA, if it continues the range. */
+function nextThatFits(vmg: VmaMerge): Vma | undefined {
+  const next = vmg.mm.vmas.find(vmg.end);
+  if (next === undefined || next.start !== vmg.end) return undefined;
+  const pgoff = vmg.pgoff + (vmg.end - vmg.start) / PAGE_SIZE;
+  return next.pgoff === pgoff && mayJoin(vmg, next) ? next : undefined;
 }
 
 /**
- * Extends a neighbour over [start, end), which is free, instead of making a VMA.
+ * Extends a neighbour over a free range instead of making a VMA.
  *
- * @param from the VMA whose anonymous pages move into the range, null for a new mapping.
  * @returns the VMA that now covers the range, or null when no neighbour fits.
  * @linux mm/vma.c:vma_merge_new_range
  */
-export function vmaMergeNewRange(
-  mm: MmStruct,
-  start: Vaddr,
-  end: Vaddr,
-  pgoff: number,
-  kind: VmaKind,
-  from: Vma | null,
-): Vma | null {
-  const prev = prevThatFits(mm, start, pgoff, kind, from);
-  const next = nextThatFits(mm, end, pgoff + (end - start) / PAGE_SIZE, kind, from);
+export function vmaMergeNewRange(vmg: VmaMerge): Vma | null {
+  const { copiedFrom } = vmg;
+  const prev = prevThatFits(vmg);
+  const next = nextThatFits(vmg);
   const joined = prev ?? next;
   if (joined === undefined) return null;
-  if (from !== null && from !== joined) takeAnonVma(joined, from);
-  takeSticky(joined, kind.flags);
-  if (prev === undefined || next === undefined) {
-    vmaSetRange(
-      joined,
-      prev === undefined ? start : joined.start,
-      next === undefined ? end : joined.end,
-    );
-    return joined;
-  }
-  if (!anonVmasAgree(prev, next)) {
-    vmaSetRange(prev, prev.start, end);
-    return prev;
-  }
-  const nextEnd = next.end;
-  takeAnonVma(prev, next);
-  takeSticky(prev, next.flags);
-  vmaRemove(next);
-  vmaSetRange(prev, prev.start, nextEnd);
-  return prev;
+  // Only what both sides belong to joins them.
+  const both = prev !== undefined && next !== undefined && anonVmasAgree(prev, next);
+  if (copiedFrom !== null && copiedFrom !== joined) takeAnonVma(joined, copiedFrom);
+  takeSticky(joined, vmg.kind.flags);
+  if (both) absorbNext(prev, next);
+  else if (joined === prev) vmaSetRange(prev, prev.start, vmg.end);
+  else vmaSetRange(joined, vmg.start, joined.end);
+  return joined;
 }
 
 /** A copy of `vma` for [start, end), which lies within it; not yet in the mm. */

@@ -4,8 +4,8 @@
  *
  *     node --import tsx machine_child.ts '{"dir":...,"program":...,"args":[...],"cowPte":true}'
  *
- * The program's output goes to this process's; the last thing written is one line of JSON on
- * descriptor 3.
+ * Prints lines of JSON: what the program prints, in the order in which it prints it, and at last
+ * how it ended.
  */
 
 import { once } from 'node:events';
@@ -32,18 +32,28 @@ export interface ChildResult {
   readonly leakedFrames: number | null;
 }
 
+/** One line that this process prints. */
+export type ChildReport =
+  | { readonly stdout: string }
+  | { readonly stderr: string }
+  | { readonly result: ChildResult };
+
 /** Where the programs are in the guest. */
 const GUEST_DIR = '/kselftest';
 /** Milliseconds for orphans to end after the program has. */
 const ORPHAN_MS = 2000;
 const POLL_MS = 20;
-const RESULT_FD = 3;
 
 const dist = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'dist', 'index.js');
 
+function report(line: ChildReport): void {
+  const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  for (let at = 0; at < bytes.length; ) at += writeSync(1, bytes, at);
+}
+
 async function passOn(guest: Cowshed.Process): Promise<void> {
-  guest.stdout.on('data', (chunk: Buffer) => writeSync(1, chunk));
-  guest.stderr.on('data', (chunk: Buffer) => writeSync(2, chunk));
+  guest.stdout.on('data', (chunk: Buffer) => report({ stdout: chunk.toString('latin1') }));
+  guest.stderr.on('data', (chunk: Buffer) => report({ stderr: chunk.toString('latin1') }));
   await Promise.all([once(guest.stdout, 'end'), once(guest.stderr, 'end')]);
 }
 
@@ -73,6 +83,5 @@ async function run(request: ChildRequest): Promise<ChildResult> {
   }
 }
 
-const result = await run(JSON.parse(process.argv[2] ?? '') as ChildRequest);
-writeSync(RESULT_FD, `${JSON.stringify(result)}\n`);
+report({ result: await run(JSON.parse(process.argv[2] ?? '') as ChildRequest) });
 process.exit(0);

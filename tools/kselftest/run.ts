@@ -1,13 +1,12 @@
 /** Runs one self test: in cowshed, on this host, or under qemu's user mode. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import type { ChildRequest, ChildResult } from './machine_child.ts';
+import type { ChildReport, ChildRequest } from './machine_child.ts';
 import type { Program } from './programs.ts';
 import type { Ending } from './tap.ts';
 
@@ -15,7 +14,7 @@ import type { Ending } from './tap.ts';
 export type Place = 'cow-pte' | 'default' | 'host' | 'qemu';
 
 export interface Run extends Ending {
-  /** Both streams as they came. */
+  /** Both streams in the order of writing. */
   readonly output: string;
   readonly stdout: string;
   readonly stderr: string;
@@ -25,8 +24,6 @@ export interface Run extends Ending {
 interface Command {
   readonly file: string;
   readonly args: readonly string[];
-  /** Whether descriptor 3 is a pipe for the result. */
-  readonly reports: boolean;
 }
 
 const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -41,34 +38,52 @@ export function findQemu(): string | null {
   return null;
 }
 
+/** Both streams of a program in one pipe keep their order. */
+const MERGE_SCRIPT = 'exec "$@" 2>&1';
+
 function commandOf(place: Place, dir: string, { binary, args }: Program): Command {
-  if (place === 'host') return { file: join(dir, binary), args, reports: false };
-  if (place === 'qemu')
-    return {
-      file: findQemu() ?? 'qemu-riscv64',
-      args: [join(dir, binary), ...args],
-      reports: false,
-    };
+  if (place === 'host' || place === 'qemu') {
+    const emulator = place === 'qemu' ? [findQemu() ?? 'qemu-riscv64'] : [];
+    const command = [...emulator, join(dir, binary), ...args];
+    return { file: 'sh', args: ['-c', MERGE_SCRIPT, 'sh', ...command] };
+  }
   const request: ChildRequest = { dir, program: binary, args, cowPte: place === 'cow-pte' };
-  return {
-    file: process.execPath,
-    args: ['--import', loader, child, JSON.stringify(request)],
-    reports: true,
-  };
+  return { file: process.execPath, args: ['--import', loader, child, JSON.stringify(request)] };
 }
 
-function collect(stream: Readable | null, take: (text: string) => void): void {
-  stream?.on('data', (chunk: Buffer) => take(chunk.toString('latin1')));
+/** What a run in the machine printed, and how it ended, from the child's lines. */
+function readReports(
+  text: string,
+  code: number | null,
+  signal: string | null,
+): Omit<Run, 'seconds'> {
+  let [output, stdout, stderr] = ['', '', ''];
+  let ending: Ending = { code: null, killed: `cowshed ended (${signal ?? `exit code ${code}`})` };
+  for (const line of text.split('\n')) {
+    if (!line.startsWith('{') || !line.endsWith('}')) continue;
+    const report = JSON.parse(line) as ChildReport;
+    if ('stdout' in report) {
+      stdout += report.stdout;
+      output += report.stdout;
+    } else if ('stderr' in report) {
+      stderr += report.stderr;
+      output += report.stderr;
+    } else {
+      const { leakedFrames, ...ended } = report.result;
+      const leaked = ended.killed === '' && leakedFrames !== null && leakedFrames !== 0;
+      ending = leaked ? { ...ended, killed: `the machine has lost ${leakedFrames} frames` } : ended;
+    }
+  }
+  return { ...ending, output, stdout, stderr };
 }
 
-/** How the program in the machine ended, as the child reports it. */
-function endingOf(report: string, code: number | null, signal: string | null): Ending {
-  if (report === '')
-    return { code: null, killed: `cowshed ended (${signal ?? `exit code ${code}`})` };
-  const { leakedFrames, ...ending } = JSON.parse(report) as ChildResult;
-  if (ending.killed === '' && leakedFrames !== null && leakedFrames !== 0)
-    return { code: ending.code, killed: `the machine has lost ${leakedFrames} frames` };
-  return ending;
+/** Ends a process and all it has started. */
+function endGroup({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // All of it has ended.
+  }
 }
 
 /** Runs a program to its end or to the time limit. */
@@ -78,7 +93,8 @@ export function runProgram(
   program: Program,
   limitSeconds: number,
 ): Promise<Run> {
-  const { file, args, reports } = commandOf(place, dir, program);
+  const { file, args } = commandOf(place, dir, program);
+  const inMachine = place === 'cow-pte' || place === 'default';
   const cwd = mkdtempSync(join(tmpdir(), 'cowshed-kselftest-'));
   const started = performance.now();
   return new Promise((resolve) => {
@@ -86,48 +102,33 @@ export function runProgram(
     const running = spawn(file, args, {
       cwd,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', inMachine ? 'inherit' : 'ignore'],
     });
-    let [output, stdout, stderr, report] = ['', '', '', ''];
+    let text = '';
     let late = false;
-    collect(running.stdout, (text) => {
-      if (output.length > MAX_OUTPUT) return;
-      stdout += text;
-      output += text;
+    running.stdout.on('data', (chunk: Buffer) => {
+      if (text.length < MAX_OUTPUT) text += chunk.toString('latin1');
     });
-    collect(running.stderr, (text) => {
-      if (output.length > MAX_OUTPUT) return;
-      stderr += text;
-      output += text;
-    });
-    collect(running.stdio[3] as Readable, (text) => {
-      report += text;
-    });
-    const endGroup = (): void => {
-      try {
-        if (running.pid !== undefined) process.kill(-running.pid, 'SIGKILL');
-      } catch {
-        // All of it has ended.
-      }
-    };
     const timer = setTimeout(() => {
       late = true;
-      endGroup();
+      endGroup(running);
     }, limitSeconds * 1000);
-    const finish = (ending: Ending): void => {
+    const finish = (run: Omit<Run, 'seconds'>): void => {
       clearTimeout(timer);
-      endGroup();
+      endGroup(running);
       rmSync(cwd, { recursive: true, force: true });
-      const seconds = (performance.now() - started) / 1000;
-      resolve({ ...ending, output, stdout, stderr, seconds });
+      resolve({ ...run, seconds: (performance.now() - started) / 1000 });
     };
-    running.on('error', (error) => finish({ code: null, killed: error.message }));
-    // Orphans hold the pipes open: they end with the program.
-    running.on('exit', () => setTimeout(endGroup, 100));
+    running.on('error', (error) => {
+      finish({ output: '', stdout: '', stderr: '', code: null, killed: error.message });
+    });
+    // Orphans hold the pipe open: they end with the program.
+    running.on('exit', () => setTimeout(() => endGroup(running), 100));
     running.on('close', (code, signal) => {
-      if (late) finish({ code: null, killed: `time limit of ${limitSeconds} s` });
-      else if (reports) finish(endingOf(report, code, signal));
-      else finish({ code, killed: signal ?? '' });
+      const run = inMachine
+        ? readReports(text, code, signal)
+        : { output: text, stdout: text, stderr: '', code, killed: signal ?? '' };
+      finish(late ? { ...run, code: null, killed: `time limit of ${limitSeconds} s` } : run);
     });
   });
 }

@@ -120,6 +120,15 @@ describe('doMlockall()', () => {
     mmput(mm);
   });
 
+  it('leaves future mappings unlocked that cannot be locked', () => {
+    const mm = testMm(testPgData(8));
+    assert.equal(doMlockall(mm, MCL_CURRENT | MCL_FUTURE), 0);
+    map(mm, BASE, 2 * PAGE, { flags: MAP_DROPPABLE });
+    assert.equal(findVma(mm, BASE)!.flags & (VM_LOCKED | VM_LOCKONFAULT), 0);
+    assert.equal(mm.lockedVm, 0);
+    mmput(mm);
+  });
+
   it('locks future mappings on fault only, and keeps to the limit', () => {
     const mm = testMm(testPgData(8));
     map(mm, BASE, 2 * PAGE);

@@ -7,11 +7,12 @@ import type { MmStruct } from '../../../src/mm/mm_types.ts';
 import { findVma } from '../../../src/mm/mmap.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
 import { doMremap } from '../../../src/mm/mremap.ts';
+import { doMseal } from '../../../src/mm/mseal.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { mmRssPages, mmUsage } from '../../../src/mm/rss.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
-import { EAGAIN, EFAULT, EINVAL, ENOMEM } from '../../../src/uapi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../../../src/uapi/errno.ts';
 import {
   MADV_DONTNEED,
   MAP_SHARED,
@@ -31,6 +32,13 @@ function number(mm: MmStruct, addr: number, pages: number): void {
 
 function assertNumbered(mm: MmStruct, addr: number, pages: number): void {
   for (let i = 0; i < pages; i++) assert.equal(peek(mm, addr + i * PAGE), i + 1);
+}
+
+/** Mappings within 1024 pages of `base`, as [first page, pages]. */
+function ranges(mm: MmStruct, base: number): number[][] {
+  return [...mm.vmas]
+    .filter((vma) => vma.start >= base && vma.end <= base + 2 * PMD)
+    .map((vma) => [(vma.start - base) / PAGE, (vma.end - vma.start) / PAGE]);
 }
 
 describe('doMremap()', () => {
@@ -203,6 +211,89 @@ describe('doMremap()', () => {
     );
     assert.equal(peek(mm, BASE + 2 * PMD), 1);
     checkPageTables(pgdat);
+    mmput(mm);
+  });
+
+  it('moves several mappings and the gaps between them', () => {
+    const mm = testMm(testPgData(8));
+    const to = BASE + 2 * PMD;
+    map(mm, BASE, 3 * PAGE);
+    map(mm, BASE + 4 * PAGE, 2 * PAGE, { prot: PROT_READ });
+    map(mm, BASE + 6 * PAGE, 3 * PAGE);
+    number(mm, BASE, 3);
+    number(mm, BASE + 6 * PAGE, 3);
+    map(mm, to, 16 * PAGE);
+    // From the middle of the first to the middle of the last.
+    assert.equal(doMremap(mm, BASE + PAGE, 7 * PAGE, 7 * PAGE, TO, to), to);
+    assert.deepEqual(ranges(mm, BASE), [
+      [0, 1],
+      [8, 1],
+    ]);
+    // What was there goes only where something comes: the gap keeps it.
+    assert.deepEqual(ranges(mm, to), [
+      [0, 2],
+      [2, 1],
+      [3, 2],
+      [5, 2],
+      [7, 9],
+    ]);
+    assert.equal(peek(mm, to + PAGE), 3);
+    assert.equal(peek(mm, to + 5 * PAGE), 1);
+    assert.equal(peek(mm, to + 6 * PAGE), 2);
+    checkPageTables(mm.pgdat);
+    mmput(mm);
+  });
+
+  it('leaves several mappings empty in place with MREMAP_DONTUNMAP', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 2 * PAGE);
+    map(mm, BASE + 3 * PAGE, 2 * PAGE);
+    number(mm, BASE, 2);
+    number(mm, BASE + 3 * PAGE, 2);
+    const flags = TO | MREMAP_DONTUNMAP;
+    assert.equal(doMremap(mm, BASE, 5 * PAGE, 5 * PAGE, flags, BASE + PMD), BASE + PMD);
+    assert.deepEqual(ranges(mm, BASE), [
+      [0, 2],
+      [3, 2],
+      [512, 2],
+      [515, 2],
+    ]);
+    assertNumbered(mm, BASE + PMD, 2);
+    assertNumbered(mm, BASE + PMD + 3 * PAGE, 2);
+    assert.equal(peek(mm, BASE), 0);
+    checkPageTables(mm.pgdat);
+    mmput(mm);
+  });
+
+  it('stops at the first of several mappings that cannot move', () => {
+    const mm = testMm(testPgData(8));
+    for (let i = 0; i < 3; i++) map(mm, BASE + 2 * i * PAGE, PAGE);
+    for (let i = 0; i < 3; i++) number(mm, BASE + 2 * i * PAGE, 1);
+    assert.equal(doMseal(mm, BASE + 2 * PAGE, PAGE), 0);
+    assert.equal(doMremap(mm, BASE - PAGE, 6 * PAGE, 6 * PAGE, TO, BASE + PMD), -EFAULT);
+    assert.equal(doMremap(mm, BASE, 5 * PAGE, 5 * PAGE, TO, BASE + PMD), -EPERM);
+    assert.deepEqual(ranges(mm, BASE), [
+      [2, 1],
+      [4, 1],
+      [512, 1],
+    ]);
+    assert.equal(peek(mm, BASE + PMD), 1);
+    checkPageTables(mm.pgdat);
+    mmput(mm);
+  });
+
+  it('does not extend a mapping without pages that stays behind', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 2 * PAGE);
+    const flags = TO | MREMAP_DONTUNMAP;
+    assert.equal(doMremap(mm, BASE, 2 * PAGE, 2 * PAGE, flags, BASE + 2 * PAGE), BASE + 2 * PAGE);
+    assert.deepEqual(ranges(mm, BASE), [
+      [0, 2],
+      [2, 2],
+    ]);
+    // Without the flag it is one mapping that has slid.
+    assert.equal(doMremap(mm, BASE, 2 * PAGE, 2 * PAGE, TO, BASE + 4 * PAGE), BASE + 4 * PAGE);
+    assert.deepEqual(ranges(mm, BASE), [[2, 4]]);
     mmput(mm);
   });
 

@@ -23,6 +23,8 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../../../src/uapi/mman.ts';
+import { VM_SOFTDIRTY } from '../../../src/mm/vma.ts';
+import { vmaSetFlags } from '../../../src/mm/vma_link.ts';
 import { BASE, map, PAGE, testMm, testPgData, touch } from './harness.ts';
 
 /** VMAs as [first page, pages], counted from BASE. */
@@ -217,6 +219,28 @@ describe('vmaModify()', () => {
 });
 
 describe('number of mappings', () => {
+  it('gives sticky flags of a part to all of what is joined', () => {
+    const mm = testMm(testPgData(8));
+    for (const [page, soft] of [
+      [0, true],
+      [4, false],
+      [2, false],
+    ] as const) {
+      map(mm, at(page), 2 * PAGE);
+      const vma = mm.vmas.find(at(page))!;
+      if (soft) vmaSetFlags(vma, vma.flags | VM_SOFTDIRTY);
+    }
+    assert.deepEqual(ranges(mm), [[0, 6]]);
+    assert.notEqual(mm.vmas.find(at(0))!.flags & VM_SOFTDIRTY, 0);
+    assert.equal(doMprotect(mm, at(2), 2 * PAGE, PROT_READ), 0);
+    const front = mm.vmas.find(at(0))!;
+    vmaSetFlags(front, front.flags & ~VM_SOFTDIRTY);
+    assert.equal(doMprotect(mm, at(2), 2 * PAGE, PROT_READ | PROT_WRITE), 0);
+    assert.deepEqual(ranges(mm), [[0, 6]]);
+    assert.notEqual(mm.vmas.find(at(0))!.flags & VM_SOFTDIRTY, 0);
+    mmput(mm);
+  });
+
   it('stops at the limit with nothing changed, and munmap still works', () => {
     const mm = testMm(testPgData(8));
     const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
