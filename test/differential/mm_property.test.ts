@@ -130,9 +130,13 @@ function mayBePartial(step: Step): boolean {
   return step.advice === MADV_POPULATE_READ || step.advice === MADV_POPULATE_WRITE;
 }
 
-/** Locked memory is faulted in on the way without its errors being reported: nothing to inject there. */
-function injectable(step: Step, proc: model.Proc): boolean {
+/**
+ * Locked memory is faulted in on the way without its errors being reported, and of several
+ * mappings the first have moved when a later one cannot: nothing to inject there.
+ */
+function injectable(step: Step, proc: model.Proc, vmaEnd: number): boolean {
   if (step.failAfter === 0 || step.op === 'exit') return false;
+  if (step.op === 'mremap' && step.page + step.oldLen > vmaEnd) return false;
   if (step.op !== 'mprotect' && step.op !== 'mremap') return true;
   for (const state of proc.pages.values()) if (state.locked !== model.UNLOCKED) return false;
   return true;
@@ -184,7 +188,7 @@ class Run {
     if (step.op === 'fork' && world.procs.length >= MAX_PROCS) return;
     if (step.op === 'exit' && world.procs.length === 1) return;
     const vmaEnd = step.op === 'mremap' ? this.machines[0]!.vmaEnd(proc, step.page) : 0;
-    const inject = injectable(step, world.procs[proc]!);
+    const inject = injectable(step, world.procs[proc]!, vmaEnd);
     const want = inject ? world.ahead(proc).apply(step, 0, vmaEnd, -1) : 0;
     for (const machine of this.machines) machine.activate(proc);
     const results = this.machines.map((machine) =>

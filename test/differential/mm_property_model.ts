@@ -321,9 +321,22 @@ function movePages(proc: Proc, a: MremapArgs, oldLen: number, to: number): void 
   if (first.locked !== UNLOCKED) populateRange(proc, to + oldLen, newLen - oldLen, true);
 }
 
+/** All that is mapped in the range, page by page; what is at the new place stays where nothing comes. */
+function moveSeveral(proc: Proc, a: MremapArgs): void {
+  const { page, oldLen, newPage } = a;
+  for (let i = 0; i < oldLen; i++) {
+    if (!proc.pages.has(page + i)) continue;
+    const one = { ...a, page: page + i, oldLen: 1, newLen: 1 };
+    movePages(proc, one, 1, newPage + i);
+  }
+}
+
 function mremapTo(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): number {
   const { page, newLen, newPage } = a;
-  if (page + a.oldLen > newPage && newPage + newLen > page) return -EINVAL;
+  if (a.fixed && a.oldLen === newLen) {
+    moveSeveral(proc, a);
+    return newPage;
+  }
   const oldLen = Math.min(a.oldLen, newLen);
   if (oldLen === 0 && !proc.pages.get(page)!.shared) return -EINVAL;
   if (oldLen > vmaEnd - page) return -EFAULT;
@@ -348,9 +361,11 @@ export function mremap(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): 
   const { page, oldLen, newLen } = a;
   if (a.dontUnmap && oldLen !== newLen) return -EINVAL;
   if (newLen === 0) return -EINVAL;
+  const placed = a.fixed || a.dontUnmap;
+  if (placed && page + oldLen > a.newPage && a.newPage + newLen > page) return -EINVAL;
   const state = proc.pages.get(page);
   if (state === undefined) return -EFAULT;
-  if (a.fixed || a.dontUnmap) return mremapTo(proc, a, vmaEnd, got);
+  if (placed) return mremapTo(proc, a, vmaEnd, got);
   if (oldLen >= newLen) {
     unmap(proc, page + newLen, oldLen - newLen);
     return page;
