@@ -28,6 +28,8 @@ import {
   ptePfn,
   PTE_SD_CLEARED,
   PTE_SHARED,
+  PTE_SWP_EXCLUSIVE,
+  PTE_V,
   PTE_WORDS,
   PTRS_PER_TABLE,
   tableOf,
@@ -41,7 +43,7 @@ import { breakCowPath, pteAlloc } from './cow_pte.ts';
 import { copyPteRange, pagePinnedExclusive } from './copy_pte.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { allocPage, copyPage } from './page_alloc.ts';
-import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
+import { NO_PFN, PG_ANON, PG_ANON_EXCLUSIVE, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
@@ -144,12 +146,34 @@ function copyLeafTable(dst: MmStruct, src: MmStruct, old: Pfn, table: Pfn, base:
   return err;
 }
 
-/** Clears the PINNED mark of a table below which nothing is pinned any more. @returns true if it is still set. */
+/**
+ * @returns true when somebody has a reference to the exclusive page of an entry, or may have one
+ *   in the swap cache. Sharing its table would let another process become the page's only one,
+ *   and write what the holder of the reference reads.
+ */
+function mapsReferenced(pgdat: PgData, table: Pfn): boolean {
+  const { u32 } = pgdat.ram;
+  const { flags, refcount } = pgdat.page;
+  const exclusive = PG_ANON | PG_ANON_EXCLUSIVE;
+  const end = entryPtr(table, PTRS_PER_TABLE);
+  for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
+    const pte = u32[at] as Pte;
+    if ((pte & PTE_V) === 0) {
+      if ((pte & PTE_SWP_EXCLUSIVE) !== 0) return true;
+      continue;
+    }
+    const pfn = ptePfn(pte);
+    if ((flags[pfn]! & exclusive) === exclusive && refcount[pfn]! > 1) return true;
+  }
+  return false;
+}
+
+/** Clears the PINNED mark of a table below which nothing is pinned or referenced any more. @returns true if it is still set. */
 function stillPinned(pgdat: PgData, table: Pfn, level: number): boolean {
   const { flags } = pgdat.page;
   const { u32 } = pgdat.ram;
   if ((flags[table]! & PG_TABLE_PINNED) === 0) return false;
-  let pinned = level === LEVEL_PTE && mapsPinned(pgdat, table, 0, PTRS_PER_TABLE);
+  let pinned = level === LEVEL_PTE && mapsReferenced(pgdat, table);
   if (level !== LEVEL_PTE) {
     const end = entryPtr(table, PTRS_PER_TABLE);
     for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
@@ -216,6 +240,7 @@ function shareTable(
  *
  * @returns 0, or -ENOMEM with the child partly filled; the caller tears it down.
  * @patch 02/14
+ * @patch 08/14
  */
 export function sharePageTables(dst: MmStruct, src: MmStruct): number {
   markUnshareableTables(src, true);

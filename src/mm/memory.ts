@@ -8,6 +8,7 @@
  *     none            read      zero page, or the file's page with its cached neighbours
  *     none            write     new zeroed page; file: page cache (shared), copy (private)
  *     read-only       write     exclusive or last user: made writable; else copied
+ *     read-only       unshare   as write, but left read-only
  *
  * @linux mm/memory.c
  */
@@ -39,7 +40,13 @@ import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
 import { pageRemoveRmap, ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
 import { flushTlbPage } from './tlbflush.ts';
-import { FAULT_FLAG_WRITE, VM_FAULT_ERROR, VM_FAULT_OOM, VM_FAULT_SIGSEGV } from './vm_fault.ts';
+import {
+  FAULT_FLAG_UNSHARE,
+  FAULT_FLAG_WRITE,
+  VM_FAULT_ERROR,
+  VM_FAULT_OOM,
+  VM_FAULT_SIGSEGV,
+} from './vm_fault.ts';
 import { VM_SHARED, VM_WRITE } from './vma.ts';
 
 /** Leaf bits of an anonymous page that its process may write. */
@@ -113,16 +120,18 @@ function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   return ret;
 }
 
-/** Makes a page writable that nobody else has. @linux mm/memory.c:wp_page_reuse */
-function wpPageReuse(mm: MmStruct, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
-  mm.pgdat.ram.u32[ptep] = pte | PTE_W | PTE_D | PTE_A | PTE_SOFT_DIRTY;
+/** Makes a page writable that nobody else has. By force a read-only mapping is written, and stays read-only. @linux mm/memory.c:wp_page_reuse */
+function wpPageReuse(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+  const { mm } = vma;
+  const writable = (vma.flags & VM_WRITE) === 0 ? 0 : PTE_W;
+  mm.pgdat.ram.u32[ptep] = pte | writable | PTE_D | PTE_A | PTE_SOFT_DIRTY;
   mm.pgdat.vmstat.pgreuse++;
   flushTlbPage(mm, addr);
   return 0;
 }
 
-/** Gives the writer a copy. @linux mm/memory.c:wp_page_copy */
-function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+/** Gives the writer a copy; read-only, to unshare. @linux mm/memory.c:wp_page_copy */
+function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte, unshare: boolean): number {
   const { mm } = vma;
   const { pgdat } = mm;
   if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
@@ -136,31 +145,37 @@ function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
     pgdat.vmstat.pgcow++;
   }
   setNewAnonPte(vma, addr, ptep, pfn);
+  if (unshare) {
+    const written = PTE_W | PTE_D | PTE_SOFT_DIRTY;
+    pgdat.ram.u32[ptep] = (pgdat.ram.u32[ptep]! & ~written) | (pte & PTE_SOFT_DIRTY);
+  }
   flushTlbPage(mm, addr);
   return 0;
 }
 
-/** A write to a present, read-only entry of a writable VMA. @linux mm/memory.c:do_wp_page */
-function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte): number {
+/** A write to a present, read-only entry, or its unsharing. @linux mm/memory.c:do_wp_page */
+function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte, unshare: boolean): number {
   const { mm } = vma;
   const { pgdat } = mm;
   const { page } = pgdat;
-  if ((pte & PTE_SPECIAL) !== 0) return wpPageCopy(vma, addr, ptep, pte);
+  if ((pte & PTE_SPECIAL) !== 0) return wpPageCopy(vma, addr, ptep, pte, unshare);
   const pfn = ptePfn(pte);
   if ((vma.flags & VM_SHARED) !== 0) {
     page.flags[pfn]! |= PG_DIRTY;
-    return wpPageReuse(mm, addr, ptep, pte);
+    return wpPageReuse(vma, addr, ptep, pte);
   }
   if (pageAnon(page, pfn)) {
     // The path is private here, so the exclusive bit means what it says.
-    if ((page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0) return wpPageReuse(mm, addr, ptep, pte);
-    if (page.refcount[pfn] === 1 && anonVmaPrepare(vma) === 0) {
+    const exclusive = (page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0;
+    if (!exclusive && page.refcount[pfn] === 1 && anonVmaPrepare(vma) === 0) {
       pageMoveAnonRmap(pgdat, pfn, vma, addr);
       page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
-      return wpPageReuse(mm, addr, ptep, pte);
+    }
+    if ((page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0) {
+      return unshare ? 0 : wpPageReuse(vma, addr, ptep, pte);
     }
   }
-  return wpPageCopy(vma, addr, ptep, pte);
+  return wpPageCopy(vma, addr, ptep, pte, unshare);
 }
 
 /** @linux mm/memory.c:handle_pte_marker */
@@ -180,8 +195,10 @@ function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): num
       : doFault(vma, addr, ptep, flags);
   }
   if ((pte & PTE_V) === 0) return handlePteMarker(pte);
+  if ((flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) !== 0 && (pte & PTE_W) === 0) {
+    return doWpPage(vma, addr, ptep, pte, (flags & FAULT_FLAG_UNSHARE) !== 0);
+  }
   if ((flags & FAULT_FLAG_WRITE) !== 0) {
-    if ((pte & PTE_W) === 0) return doWpPage(vma, addr, ptep, pte);
     u32[ptep] = pte | PTE_A | PTE_D | PTE_SOFT_DIRTY;
   } else u32[ptep] = pte | PTE_A;
   flushTlbPage(mm, addr);
@@ -202,7 +219,7 @@ export function handleMmFault(vma: Vma, address: Vaddr, flags: number): number {
   pgdat.vmstat.pgfault++;
   mm.minorFaults++;
   // A read of what is there needs no table of its own; all else writes an entry.
-  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  const write = (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) !== 0;
   let ptep = write ? NO_PTEP : ptePtrOf(mm, addr);
   if (ptep === NO_PTEP || (pgdat.ram.u32[ptep]! & PTE_V) === 0) {
     ptep = pteAlloc(mm, addr);

@@ -54,6 +54,8 @@ export interface VmOperations {
   fault(ctx: FaultContext): number;
   /** Maps neighbours of a page that was just mapped for reading at `ptep`, where that needs no I/O. */
   mapPages?(vma: Vma, address: Vaddr, ptep: PtePtr): void;
+  /** Nobody but the process itself gets at the pages: no references, pins, ptrace (memfd_secret). */
+  readonly secretmem?: true;
   /** /proc/PID/maps name when there is no file path: `[vdso]`. */
   readonly name?: string;
 }

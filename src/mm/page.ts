@@ -43,7 +43,7 @@ export const PG_LAZYFREE = 1 << 18;
 
 /** A table that the fork under way must not share: below it is a VMA that the child does not get as it is. */
 export const PG_TABLE_NOSHARE = 1 << 10;
-/** A table below which a page may be pinned; a fork that finds none any more clears it. Never set on a shared path. */
+/** A table below which a page may be pinned or referenced; a fork that finds none any more clears it. Never set on a shared path. */
 export const PG_TABLE_PINNED = 1 << 12;
 
 /** Level (LEVEL_*) of a page table, in bits 8-9 of its flags. */

@@ -68,10 +68,13 @@ class Recount {
   readonly mapcount: Int32Array;
   /** Page-cache slots naming a page. */
   readonly cached: Int32Array;
+  /** References and pins that the caller knows of, by frame. */
+  readonly held: ReadonlyMap<number, number>;
   tables = 0;
 
-  constructor(pgdat: PgData) {
+  constructor(pgdat: PgData, held: ReadonlyMap<number, number>) {
     this.pgdat = pgdat;
+    this.held = held;
     const { nrFrames } = pgdat.ram.layout;
     this.tableRefs = new Int32Array(nrFrames);
     this.mapcount = new Int32Array(nrFrames);
@@ -188,7 +191,8 @@ function checkPages(state: Recount): void {
       continue;
     }
     expect(page.mapcount[pfn]!, mapcount[pfn]!, `mapcount of frame ${pfn}`);
-    expect(page.refcount[pfn]!, mapcount[pfn]! + cached[pfn]!, `references of frame ${pfn}`);
+    const want = mapcount[pfn]! + cached[pfn]! + (state.held.get(pfn) ?? 0);
+    expect(page.refcount[pfn]!, want, `references of frame ${pfn}`);
   }
   expect(free + pgdat.pcpCount, pgdat.freeFrames, 'frames in the free lists');
 }
@@ -293,11 +297,15 @@ function checkTlb(mm: MmStruct, base: number, write: boolean): void {
 }
 
 /**
- * @throws KernelBug naming the first count that is wrong. Temporary references (a page held
- *   across the call) count as wrong.
+ * @param held references that are neither of an entry nor of a cache, by frame: a pin counts
+ *   GUP_PIN_COUNTING_BIAS. Others count as wrong.
+ * @throws KernelBug naming the first count that is wrong.
  */
-export function checkPageTables(pgdat: PgData): void {
-  const state = new Recount(pgdat);
+export function checkPageTables(
+  pgdat: PgData,
+  held: ReadonlyMap<number, number> = new Map(),
+): void {
+  const state = new Recount(pgdat, held);
   pgdat.mms.forEach((mm) => {
     countTable(state, mm.pgd, LEVEL_PGD);
     checkVmas(mm);

@@ -3,6 +3,8 @@
 /** 0 is a read. */
 export const FAULT_FLAG_WRITE = 1;
 export const FAULT_FLAG_EXEC = 2;
+/** Not an access: a read-only page of a private mapping is to become the process's own, still read-only. */
+export const FAULT_FLAG_UNSHARE = 4;
 
 /** A frame could not be allocated. */
 export const VM_FAULT_OOM = 0x01;

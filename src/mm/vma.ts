@@ -49,3 +49,8 @@ export function vmaIsAnonymous(vma: Vma): boolean {
 export function vmaPages(vma: Vma): number {
   return (vma.end - vma.start) / PAGE_SIZE;
 }
+
+/** A mapping whose writes go to copies: private, and writable now or after mprotect(). @linux include/linux/mm.h:is_cow_mapping */
+export function isCowMapping(flags: number): boolean {
+  return (flags & (VM_SHARED | VM_MAYWRITE)) === VM_MAYWRITE;
+}

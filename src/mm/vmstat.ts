@@ -15,6 +15,9 @@ export class VmStat {
   readonly cowDrop = new Float64Array(3);
   /** Leaf tables fork had to copy although sharing was on. */
   cowPteFallback = 0;
+  /** Pins (FOLL_PIN) of pages ever taken and ended. */
+  nrFollPinAcquired = 0;
+  nrFollPinReleased = 0;
   oomKill = 0;
   /** Pages read from and written to swap. */
   pswpin = 0;
