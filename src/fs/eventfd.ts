@@ -79,7 +79,7 @@ function poll(file: File, pt: PollTable | null): number {
   return (ctx.lo !== 0 || ctx.hi !== 0 ? POLLIN : 0) | (full ? 0 : POLLOUT);
 }
 
-const eventfdOps: FileOps = { read, write, poll, llseek: nullLlseek };
+const eventfdOps: FileOps = { noSplice: true, read, write, poll, llseek: nullLlseek };
 
 /** @param flags O_NONBLOCK or 0. @returns a file with one reference. */
 export function createEventfd(vfs: Vfs, count: number, flags: number, semaphore: boolean): File {

@@ -61,6 +61,8 @@ export type DirEmit = (name: string, ino: number, type: number, nextPos: number)
 export interface FileOps {
   /** A write that is cut short is one that has filled a buffer: the rest waits. */
   readonly stream?: true;
+  /** splice() to and from it is -EINVAL. */
+  readonly noSplice?: true;
   /** @returns 0 or -errno. */
   open?(file: File, ctx: FsContext): number;
   /** @returns bytes, 0 at the end, or -errno. */
@@ -138,7 +140,7 @@ export class Vfs {
   memfdMount: Mount | null = null;
   /** Holds the inodes behind pidfds; made on first use. */
   pidfsMount: Mount | null = null;
-  /** Bytes of pipes' rings beyond their first pages. */
+  /** Bytes of pages of pipes' own that are in use. */
   pipeBytes = 0;
   /** Operations of fifos, which any file system can hold. */
   fifoOps: FileOps | null = null;

@@ -1,13 +1,12 @@
 /**
- * Pipes and fifos: a ring of bytes with readers and writers. A write of up to PIPE_BUF bytes
- * goes in whole or not at all.
+ * Pipes and fifos: their ends, reading and writing. What lies in between is pipe_fs_i.ts.
  *
  * @linux fs/pipe.c
  */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { WaitQueue } from '../lib/wait_queue.ts';
-import { copyFromIter, copyToIter, type IovIter } from '../mm/iov_iter.ts';
+import type { WaitQueue } from '../lib/wait_queue.ts';
+import { copyFromIter, type IovIter } from '../mm/iov_iter.ts';
 import { putUser32 } from '../mm/uaccess.ts';
 import { FMODE_READ, FMODE_WRITE, type MmStruct } from '../mm/mm_types.ts';
 import {
@@ -21,7 +20,7 @@ import {
   EPERM,
   EPIPE,
 } from '../uapi/errno.ts';
-import { O_ACCMODE, O_NONBLOCK, O_RDONLY, O_WRONLY, PIPE_BUF } from '../uapi/fcntl.ts';
+import { O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
 import { FIONREAD } from '../uapi/ioctl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM } from '../uapi/poll.ts';
 import { S_IFIFO } from '../uapi/stat.ts';
@@ -38,122 +37,109 @@ import {
   type PollTable,
   type Vfs,
 } from './fs_types.ts';
+import {
+  freePipeInfo,
+  PIPE_BUF_FLAG_CAN_MERGE,
+  PIPE_BUF_FLAG_PACKET,
+  pipeBuf,
+  pipeBufCopy,
+  pipeBytesUsed,
+  pipeConsume,
+  pipeEmpty,
+  pipeFull,
+  PipeInodeInfo,
+  pipeOccupancy,
+  pipeOf,
+  pipePopEmpty,
+  pipePushPage,
+  pipeResizeRing,
+} from './pipe_fs_i.ts';
 
-/** Capacity of a new pipe. @linux PIPE_DEF_BUFFERS pages */
-const PIPE_DEF_BYTES = 16 * PAGE_SIZE;
 /** Most an ordinary user may ask for. @linux pipe_max_size */
 export const PIPE_MAX_BYTES = 1024 * 1024;
 /** Most anybody may ask for. */
 const PIPE_LIMIT_BYTES = 64 * 1024 * 1024;
-/** The ring starts small: most pipes carry little. */
-const RING_MIN_BYTES = PAGE_SIZE;
 
-/** Bytes that the rings of all pipes of a machine may take beyond their first pages. */
-const PIPES_MAX_BYTES = 256 * 1024 * 1024;
-
-class Pipe {
-  readonly vfs: Vfs;
-  /** Room of the ring now; grows up to `capacity`. */
-  ring = new Uint8Array(RING_MIN_BYTES);
-  capacity = PIPE_DEF_BYTES;
-  /** First unread byte, and unread bytes. */
-  head = 0;
-  used = 0;
-  readers = 0;
-  writers = 0;
-  /** Opens ever, so that a waiting open() notices an end that came and went. */
-  readerOpens = 0;
-  writerOpens = 0;
-  readonly readQueue = new WaitQueue();
-  readonly writeQueue = new WaitQueue();
-
-  constructor(vfs: Vfs) {
-    this.vfs = vfs;
-  }
-}
-
-/** The pipe behind an inode, undefined for other inodes. */
-function pipeOf(inode: Inode): Pipe | undefined {
-  return inode.pipe instanceof Pipe ? inode.pipe : undefined;
-}
-
-/** Room for `bytes` in all, as far as pipes may grow; one that may not keeps its size from then on. */
-function growRing(pipe: Pipe, bytes: number): void {
-  if (bytes <= pipe.ring.length) return;
-  let size = pipe.ring.length;
-  while (size < bytes) size *= 2;
-  size = Math.min(size, pipe.capacity);
-  if (pipe.vfs.pipeBytes + size <= PIPES_MAX_BYTES) resizeRing(pipe, size);
-  else pipe.capacity = pipe.ring.length;
-}
-
-function resizeRing(pipe: Pipe, size: number): void {
-  const { ring, head, used } = pipe;
-  if (size === ring.length) return;
-  pipe.vfs.pipeBytes += size - ring.length;
-  const next = new Uint8Array(size);
-  const first = Math.min(used, ring.length - head);
-  next.set(ring.subarray(head, head + first), 0);
-  next.set(ring.subarray(0, used - first), first);
-  pipe.ring = next;
-  pipe.head = 0;
-}
-
+/** @linux fs/pipe.c:pipe_read */
 function pipeRead(file: File, to: IovIter): number {
-  const pipe = file.data as Pipe;
+  const pipe = file.data as PipeInodeInfo;
   if (to.remaining === 0) return 0;
-  if (pipe.used === 0) return pipe.writers === 0 ? 0 : -EAGAIN;
-  const want = Math.min(to.remaining, pipe.used);
+  if (pipeEmpty(pipe)) return pipe.writers === 0 ? 0 : -EAGAIN;
   let done = 0;
-  while (done < want) {
-    const part = Math.min(want - done, pipe.ring.length - pipe.head);
-    const n = copyToIter(to, pipe.ring, pipe.head, part);
-    pipe.head = (pipe.head + n) % pipe.ring.length;
-    pipe.used -= n;
-    done += n;
-    if (n < part) break;
+  while (!pipeEmpty(pipe) && to.remaining > 0) {
+    const buf = pipeBuf(pipe, pipe.tail);
+    const want = Math.min(buf.len, to.remaining);
+    const packet = (buf.flags & PIPE_BUF_FLAG_PACKET) !== 0;
+    if (pipeBufCopy(pipe, buf, to, want) < want) {
+      if (done === 0) return -EFAULT;
+      break;
+    }
+    pipeConsume(pipe, packet ? buf.len : want);
+    done += want;
+    if (packet) break;
   }
-  if (pipe.used === 0) pipe.head = 0;
-  if (done === 0) return -EFAULT;
   pipe.writeQueue.wakeAll();
   return done;
 }
 
+/**
+ * Goes on in the page of the last buffer with what would not fill a page of its own.
+ * @returns bytes written, or -EFAULT.
+ */
+function mergeIntoLast(pipe: PipeInodeInfo, from: IovIter): number {
+  const chars = from.remaining % PAGE_SIZE;
+  if (chars === 0 || pipeEmpty(pipe)) return 0;
+  const buf = pipeBuf(pipe, pipe.head - 1);
+  const end = buf.offset + buf.len;
+  if ((buf.flags & PIPE_BUF_FLAG_CAN_MERGE) === 0 || end + chars > PAGE_SIZE) return 0;
+  if (copyFromIter(from, buf.bytes!, end, chars) < chars) return -EFAULT;
+  buf.len += chars;
+  return chars;
+}
+
+/**
+ * A write of up to PIPE_BUF bytes takes one buffer, or the rest of one, and so goes in whole
+ * or not at all.
+ * @linux fs/pipe.c:pipe_write
+ */
 function pipeWrite(file: File, from: IovIter): number {
-  const pipe = file.data as Pipe;
+  const pipe = file.data as PipeInodeInfo;
   if (from.remaining === 0) return 0;
   if (pipe.readers === 0) return -EPIPE;
-  growRing(pipe, Math.min(pipe.used + from.remaining, pipe.capacity));
-  const room = pipe.capacity - pipe.used;
-  if (room <= 0 || (from.remaining <= PIPE_BUF && room < from.remaining)) return -EAGAIN;
-  const want = Math.min(room, from.remaining);
-  let done = 0;
-  while (done < want) {
-    const { ring } = pipe;
-    const tail = (pipe.head + pipe.used) % ring.length;
-    const part = Math.min(want - done, ring.length - tail);
-    const n = copyFromIter(from, ring, tail, part);
-    pipe.used += n;
-    done += n;
-    if (n < part) break;
+  const packet = (file.flags & O_DIRECT) !== 0;
+  let done = mergeIntoLast(pipe, from);
+  if (done < 0) return done;
+  while (from.remaining > 0) {
+    if (pipeFull(pipe)) {
+      if (done === 0) return -EAGAIN;
+      break;
+    }
+    const buf = pipePushPage(pipe, packet ? PIPE_BUF_FLAG_PACKET : PIPE_BUF_FLAG_CAN_MERGE);
+    const want = Math.min(from.remaining, PAGE_SIZE);
+    if (copyFromIter(from, buf.bytes!, 0, want) < want) {
+      pipePopEmpty(pipe);
+      if (done === 0) return -EFAULT;
+      break;
+    }
+    buf.len = want;
+    done += want;
   }
-  if (done === 0) return -EFAULT;
   pipe.readQueue.wakeAll();
   return done;
 }
 
 function pipePoll(file: File, pt: PollTable | null): number {
-  const pipe = file.data as Pipe;
+  const pipe = file.data as PipeInodeInfo;
   let mask = 0;
   if ((file.fMode & FMODE_READ) !== 0) {
     pt?.add(pipe.readQueue);
-    if (pipe.used > 0) mask |= POLLIN | POLLRDNORM;
+    if (!pipeEmpty(pipe)) mask |= POLLIN | POLLRDNORM;
     // A fifo that never had a writer is not hung up.
     if (pipe.writers === 0 && file.pos !== pipe.writerOpens) mask |= POLLHUP;
   }
   if ((file.fMode & FMODE_WRITE) !== 0) {
     pt?.add(pipe.writeQueue);
-    if (pipe.capacity - pipe.used >= PIPE_BUF) mask |= POLLOUT | POLLWRNORM;
+    if (!pipeFull(pipe)) mask |= POLLOUT | POLLWRNORM;
     if (pipe.readers === 0) mask |= POLLERR;
   }
   return mask;
@@ -161,23 +147,23 @@ function pipePoll(file: File, pt: PollTable | null): number {
 
 function pipeIoctl(file: File, cmd: number, arg: number, mm: MmStruct): number {
   if (cmd !== FIONREAD) return -ENOTTY;
-  return putUser32(mm, arg, (file.data as Pipe).used);
+  return putUser32(mm, arg, pipeBytesUsed(file.data as PipeInodeInfo));
 }
 
 function pipeRelease(file: File): void {
-  const pipe = file.data as Pipe | null;
+  const pipe = file.data as PipeInodeInfo | null;
   if (pipe === null) return;
   if ((file.fMode & FMODE_READ) !== 0) pipe.readers--;
   if ((file.fMode & FMODE_WRITE) !== 0) pipe.writers--;
   pipe.readQueue.wakeAll();
   pipe.writeQueue.wakeAll();
   if (pipe.readers > 0 || pipe.writers > 0) return;
-  pipe.vfs.pipeBytes -= pipe.ring.length - RING_MIN_BYTES;
+  freePipeInfo(pipe);
   file.inode.pipe = null;
 }
 
 /** Counts a new end in. */
-function connect(file: File, pipe: Pipe): void {
+function connect(file: File, pipe: PipeInodeInfo): void {
   file.data = pipe;
   if ((file.fMode & FMODE_READ) !== 0) {
     pipe.readers++;
@@ -199,7 +185,7 @@ function connect(file: File, pipe: Pipe): void {
  */
 function fifoOpen(file: File): number {
   const { inode } = file;
-  const pipe = pipeOf(inode) ?? new Pipe(inode.sb.vfs);
+  const pipe = pipeOf(inode) ?? new PipeInodeInfo(inode.sb.vfs);
   const nonblocking = (file.flags & O_NONBLOCK) !== 0;
   const writeOnly = (file.flags & O_ACCMODE) === O_WRONLY;
   const fifo = !inode.sb.pseudo;
@@ -221,7 +207,7 @@ export interface FifoWait {
 /** What the opener of `file` has to wait for; null = nothing. */
 export function fifoOpenWait(file: File): FifoWait | null {
   const pipe = file.data;
-  if (!(pipe instanceof Pipe) || (file.flags & O_NONBLOCK) !== 0) return null;
+  if (!(pipe instanceof PipeInodeInfo) || (file.flags & O_NONBLOCK) !== 0) return null;
   // A pipe opened again through /proc has had both ends from the start.
   if (file.inode.sb.pseudo) return null;
   const mode = file.flags & O_ACCMODE;
@@ -277,16 +263,19 @@ export function anonFile(vfs: Vfs, name: string, mode: number, flags: number, op
   return new File(new Path(mount, new Dentry(mount.sb, mount.root, name, inode)), flags, ops);
 }
 
-/** The two ends of a new pipe: [for reading, for writing], one reference each. */
+/**
+ * The two ends of a new pipe: [for reading, for writing], one reference each.
+ * @param flags O_NONBLOCK for both ends, O_DIRECT for messages.
+ */
 export function createPipe(vfs: Vfs, flags: number, cred: FsCred): [File, File] {
   const mount = vfs.anonMount!;
   const inode = new Inode(mount.sb, S_IFIFO | 0o600, {}, pipeFileOps);
   inode.uid = cred.fsuid;
   inode.gid = cred.fsgid;
-  const pipe = new Pipe(vfs);
+  const pipe = new PipeInodeInfo(vfs);
   inode.pipe = pipe;
   const path = new Path(mount, new Dentry(mount.sb, mount.root, `pipe:[${inode.ino}]`, inode));
-  const reader = new File(path, O_RDONLY | flags, pipeFileOps);
+  const reader = new File(path, O_RDONLY | (flags & ~O_DIRECT), pipeFileOps);
   const writer = new File(path, O_WRONLY | flags, pipeFileOps);
   connect(reader, pipe);
   connect(writer, pipe);
@@ -296,7 +285,8 @@ export function createPipe(vfs: Vfs, flags: number, cred: FsCred): [File, File] 
 
 /** Capacity of a pipe in bytes, -EBADF for other files. @linux F_GETPIPE_SZ */
 export function pipeGetSize(file: File): number {
-  return pipeOf(file.inode)?.capacity ?? -EBADF;
+  const pipe = pipeOf(file.inode);
+  return pipe === undefined ? -EBADF : pipe.bufs.length * PAGE_SIZE;
 }
 
 /** @linux fs/pipe.c:pipe_set_size */
@@ -306,10 +296,10 @@ export function pipeSetSize(file: File, bytes: number, cred: FsCred): number {
   if (bytes > PIPE_LIMIT_BYTES || bytes < 0) return -EINVAL;
   let size = PAGE_SIZE;
   while (size < bytes) size *= 2;
-  if (size > PIPE_MAX_BYTES && size > pipe.capacity && cred.fsuid !== 0) return -EPERM;
-  if (size < pipe.used) return -EBUSY;
-  pipe.capacity = size;
-  if (pipe.ring.length > size) resizeRing(pipe, size);
+  const grows = size > pipe.bufs.length * PAGE_SIZE;
+  if (size > PIPE_MAX_BYTES && grows && cred.fsuid !== 0) return -EPERM;
+  if (size < pipeOccupancy(pipe) * PAGE_SIZE) return -EBUSY;
+  pipeResizeRing(pipe, size / PAGE_SIZE);
   pipe.writeQueue.wakeAll();
   return size;
 }

@@ -72,6 +72,18 @@ function readNeedsPage(mapping: AddressSpace, index: number): boolean {
 }
 
 /**
+ * The page that a read of `index` shows, with a reference for the caller: the zero page for a
+ * hole of a memory-only file.
+ * @returns a frame number or -errno.
+ * @linux mm/filemap.c:filemap_splice_read
+ */
+export function filemapGetReadPage(mapping: AddressSpace, index: number): number {
+  if (readNeedsPage(mapping, index)) return filemapGetPage(mapping, index);
+  getPage(mapping.pgdat, mapping.pgdat.zeroPfn);
+  return mapping.pgdat.zeroPfn;
+}
+
+/**
  * Copies file bytes from `pos` on, up to the end of the file.
  * @returns bytes copied, or -errno when there are none because of an error.
  * @linux mm/filemap.c:filemap_read

@@ -54,8 +54,8 @@ export function iovKernel(buffer: Uint8Array): IovIter {
   return it;
 }
 
-/** Enters the next segment when the current one is used up. */
-function settle(it: IovIter): void {
+/** Enters the next segment when the current one is used up: `at` and `left` say where the next byte is. */
+export function iovSettle(it: IovIter): void {
   while (it.left === 0 && it.more !== null && it.next < it.more.length) {
     const segment = it.more[it.next++]!;
     it.at = segment.addr;
@@ -73,7 +73,7 @@ function advance(it: IovIter, n: number): void {
 export function iovAdvance(it: IovIter, n: number): void {
   let skip = n;
   while (skip > 0) {
-    settle(it);
+    iovSettle(it);
     const part = Math.min(skip, it.left);
     advance(it, part);
     skip -= part;
@@ -85,7 +85,7 @@ export function copyToIter(it: IovIter, src: Uint8Array, offset: number, n: numb
   const total = Math.min(n, it.remaining);
   let done = 0;
   while (done < total) {
-    settle(it);
+    iovSettle(it);
     const part = Math.min(total - done, it.left);
     const from = offset + done;
     let copied = part;
@@ -103,7 +103,7 @@ export function copyFromIter(it: IovIter, dst: Uint8Array, offset: number, n: nu
   const total = Math.min(n, it.remaining);
   let done = 0;
   while (done < total) {
-    settle(it);
+    iovSettle(it);
     const part = Math.min(total - done, it.left);
     let copied = part;
     if (it.mm !== null) copied = rawCopyFromUser(it.mm, dst, offset + done, it.at, part);
@@ -120,7 +120,7 @@ export function iovZero(it: IovIter, n: number): number {
   const total = Math.min(n, it.remaining);
   let done = 0;
   while (done < total) {
-    settle(it);
+    iovSettle(it);
     const part = Math.min(total - done, it.left);
     let cleared = part;
     if (it.mm !== null) cleared = rawClearUser(it.mm, it.at, part);

@@ -181,7 +181,7 @@ export function sysPipe2(_kernel: Kernel, task: Task, args: SyscallArgs): number
   if ((flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT)) !== 0) return -EINVAL;
   const { vfs } = task.fs.root.mnt.sb;
   const cloexec = (flags & O_CLOEXEC) !== 0;
-  const [reader, writer] = createPipe(vfs, flags & O_NONBLOCK, task.cred);
+  const [reader, writer] = createPipe(vfs, flags & (O_NONBLOCK | O_DIRECT), task.cred);
   const readFd = installFd(task, reader, cloexec);
   if (readFd < 0) {
     writer.putFile();

@@ -40,7 +40,13 @@ function doRead(kernel: Kernel, task: Task, file: File, to: IovIter, at: number)
 }
 
 /** Cuts a write at RLIMIT_FSIZE. @returns 0, or -EFBIG with SIGXFSZ sent. @linux fs/read_write.c:generic_write_check_limits */
-function limitWrite(task: Task, file: File, from: IovIter, at: number, append: boolean): number {
+export function limitWrite(
+  task: Task,
+  file: File,
+  from: IovIter,
+  at: number,
+  append: boolean,
+): number {
   const limit = task.signal.limits.soft[RLIMIT_FSIZE]!;
   if (limit === Number.POSITIVE_INFINITY || !isReg(file.inode.mode)) return 0;
   const pos = writePosition(file, at, append);
@@ -135,29 +141,42 @@ export function sysPwrite64(kernel: Kernel, task: Task, args: SyscallArgs): numb
 const IOVEC_BYTES = 16;
 
 /**
- * Reads struct iovec[]; what goes beyond MAX_RW_COUNT is cut off.
+ * Reads struct iovec[], which may be about another address space.
  * @returns all segments, empty ones too, -EINVAL or -EFAULT.
- * @linux lib/iov_iter.c:__import_iovec
+ * @linux lib/iov_iter.c:iovec_from_user
  */
-export function importSegments(task: Task, addr: number, count: number): UserSegment[] | number {
+export function iovecFromUser(task: Task, addr: number, count: number): UserSegment[] | number {
   if (count > UIO_MAXIOV) return -EINVAL;
   const bytes = new Uint8Array(count * IOVEC_BYTES);
   if (copyFromUser(task.mm!, bytes, addr) !== 0) return -EFAULT;
   const view = new DataView(bytes.buffer);
   const segments: UserSegment[] = [];
-  let left = MAX_RW_COUNT;
-  // A negative length is told before an address that no program has.
-  let beyond = false;
   for (let at = 0; at < bytes.length; at += IOVEC_BYTES) {
     const base = fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
     const len = fromHalves(view.getUint32(at + 8, true), view.getUint32(at + 12, true));
     if (len >= 2 ** 63) return -EINVAL;
-    if (base > TASK_SIZE - len) beyond = true;
+    segments.push({ addr: base, len });
+  }
+  return segments;
+}
+
+/**
+ * Reads struct iovec[]; what goes beyond MAX_RW_COUNT is cut off.
+ * @returns all segments, empty ones too, -EINVAL or -EFAULT.
+ * @linux lib/iov_iter.c:__import_iovec
+ */
+export function importSegments(task: Task, addr: number, count: number): UserSegment[] | number {
+  const segments = iovecFromUser(task, addr, count);
+  if (typeof segments === 'number') return segments;
+  let left = MAX_RW_COUNT;
+  for (let i = 0; i < segments.length; i++) {
+    const { addr: base, len } = segments[i]!;
+    if (base > TASK_SIZE - len) return -EFAULT;
     const taken = Math.min(len, left);
     left -= taken;
-    segments.push({ addr: base, len: taken });
+    segments[i] = { addr: base, len: taken };
   }
-  return beyond ? -EFAULT : segments;
+  return segments;
 }
 
 /** struct iovec[]. @returns the iterator, -EINVAL or -EFAULT. @linux lib/iov_iter.c:import_iovec */

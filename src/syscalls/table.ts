@@ -19,7 +19,9 @@ import * as mman from './mman.ts';
 import * as pidfd from './pidfd.ts';
 import * as poll from './poll.ts';
 import * as process from './process.ts';
+import * as processVm from './process_vm.ts';
 import * as signal from './signal.ts';
+import * as splice from './splice.ts';
 import * as swap from './swap.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
@@ -161,6 +163,9 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_STATFS, 'statfs', fileStat.sysStatfs),
   supported(unistd.NR_FSTATFS, 'fstatfs', fileStat.sysFstatfs),
   supported(unistd.NR_GETDENTS64, 'getdents64', fileStat.sysGetdents64),
+  supported(unistd.NR_VMSPLICE, 'vmsplice', splice.sysVmsplice),
+  supported(unistd.NR_SPLICE, 'splice', splice.sysSplice),
+  supported(unistd.NR_TEE, 'tee', splice.sysTee),
   partial(unistd.NR_FUTEX, 'futex', futex.sysFutex, 'no priority inheritance'),
   supported(unistd.NR_MMAP, 'mmap', mman.sysMmap),
   supported(unistd.NR_MUNMAP, 'munmap', mman.sysMunmap),
@@ -178,6 +183,8 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
   supported(unistd.NR_MSEAL, 'mseal', mman.sysMseal),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
+  supported(unistd.NR_PROCESS_VM_READV, 'process_vm_readv', processVm.sysProcessVmReadv),
+  supported(unistd.NR_PROCESS_VM_WRITEV, 'process_vm_writev', processVm.sysProcessVmWritev),
   supported(unistd.NR_PPOLL, 'ppoll', poll.sysPpoll),
   supported(unistd.NR_PSELECT6, 'pselect6', poll.sysPselect6),
   partial(unistd.NR_CLONE, 'clone', process.sysCloneCall, 'no namespaces'),

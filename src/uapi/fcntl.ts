@@ -159,3 +159,9 @@ export const PIPE_BUF = 4096;
 export const UIO_MAXIOV = 1024;
 /** Most bytes that one read or write moves. */
 export const MAX_RW_COUNT = 0x7fff_f000;
+
+/** splice(), tee() and vmsplice(). @linux include/linux/splice.h */
+export const SPLICE_F_NONBLOCK = 0x02;
+/** Pages become the pipe's for good; the process is not to write them any more. */
+export const SPLICE_F_GIFT = 0x08;
+export const SPLICE_F_ALL = 0x0f;

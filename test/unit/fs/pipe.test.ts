@@ -32,6 +32,7 @@ import {
 import {
   AT_FDCWD,
   O_CREAT,
+  O_DIRECT,
   O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
@@ -95,10 +96,20 @@ describe('a pipe', () => {
     assert.equal(write(writer, 'x'), -EAGAIN);
     read(reader, 4095);
     assert.equal(write(writer, 'y'.repeat(4096)), -EAGAIN);
-    assert.equal(write(writer, 'y'.repeat(4097)), 4095);
+    assert.equal(write(writer, 'y'.repeat(4097)), -EAGAIN);
     assert.equal(ready(writer), 0);
-    read(reader, 4096);
+    read(reader, 1);
     assert.equal(ready(writer), POLLOUT);
+    assert.equal(write(writer, 'y'.repeat(4097)), 4096);
+  });
+
+  it('keeps messages apart that were written with O_DIRECT', () => {
+    const [reader, writer] = createPipe(testTree().vfs, O_DIRECT, ROOT);
+    write(writer, 'first');
+    write(writer, 'second');
+    assert.equal(read(reader, 2), 'fi');
+    assert.equal(read(reader, 99), 'second');
+    assert.equal(read(reader, 99), -EAGAIN);
   });
 
   it('ends when the last writer has gone, and breaks when the last reader has', () => {
