@@ -7,6 +7,7 @@ import { createHostfs, createHostOverlay } from '../fs/hostfs.ts';
 import { LOOKUP_DIRECTORY, LOOKUP_FOLLOW, pathLookup } from '../fs/namei.ts';
 import { vfsMkdir } from '../fs/namei_create.ts';
 import { hostContext } from '../fs/open.ts';
+import { createDebugfs } from '../fs/proc/debugfs.ts';
 import { createProcfs } from '../fs/proc/root.ts';
 import { createSysfs } from '../fs/proc/sysfs.ts';
 import { mountFs } from '../fs/super.ts';
@@ -127,6 +128,7 @@ export function createRootFs(
   const dev = mountAt(context, devices, '/dev', 'devtmpfs', MS_NOSUID);
   mountAt(context, createProcfs(vfs, kernel), '/proc', 'proc', system);
   mountAt(context, createSysfs(vfs, kernel), '/sys', 'sysfs', system);
+  mountAt(context, createDebugfs(vfs, kernel), '/sys/kernel/debug', 'debugfs', system);
   mountAt(context, createTmpfs(vfs, 'tmpfs', 0o1777), '/tmp', 'tmpfs', MS_NOSUID | MS_NODEV);
   for (const each of mounts) mountHost(context, vfs, each);
   kernel.rootFs = new FsStruct(root, root, 0o022);

@@ -21,6 +21,7 @@ export const TMPFS_MAGIC = 0x0102_1994;
 export const PROC_SUPER_MAGIC = 0x9fa0;
 export const SYSFS_MAGIC = 0x6265_6572;
 export const OVERLAYFS_SUPER_MAGIC = 0x794c_7630;
+export const DEBUGFS_MAGIC = 0x6462_6720;
 export const NSFS_MAGIC = 0x6e73_6673;
 export const PIPEFS_MAGIC = 0x5049_5045;
 export const PID_FS_MAGIC = 0x5049_4446;

@@ -3,16 +3,15 @@
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import { ARG_STRINGS_MAX } from '../../kernel/exec_stack.ts';
 import { highHalf, lowHalf } from '../../lib/bits.ts';
+import { accessRemoteVm } from '../../mm/access_process_vm.ts';
+import { FOLL_FORCE, FOLL_WRITE } from '../../mm/gup.ts';
 import { copyFromIter, copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct } from '../../mm/mm_types.ts';
-import { getUser8, rawCopyFromUser, rawCopyToUser } from '../../mm/uaccess.ts';
-import { EFAULT, EIO, ESRCH } from '../../uapi/errno.ts';
-import type { File, FileOps } from '../fs_types.ts';
+import { getUser8, rawCopyFromUser } from '../../mm/uaccess.ts';
+import { EFAULT, EIO } from '../../uapi/errno.ts';
+import type { File, FileOps, FsContext } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
 import { getProcTask, openMm } from './pid.ts';
-
-/** Bytes copied at a time. */
-const CHUNK = 64 * 1024;
 
 /** Bytes of [start, end) that can be read, as a byte string; no more than exec puts there. */
 function readRange(mm: MmStruct, start: number, end: number): string {
@@ -49,42 +48,56 @@ export function showAuxv(mm: MmStruct): string {
   return bytes.toString('latin1');
 }
 
-/** @returns bytes, 0 when the address space is gone, -EIO where nothing is mapped, -ESRCH or -EFAULT. */
+/** open(): the file stands for the address space as it is now. @linux fs/proc/base.c:mem_open */
+function memOpen(file: File, ctx: FsContext): number {
+  const err = openMm(file, ctx);
+  if (err === 0) file.data = getProcTask(file.inode)?.mm ?? null;
+  return err;
+}
+
+/** The address space of an open file; null when it has ended. */
+function memMm(file: File): MmStruct | null {
+  const mm = file.data as MmStruct | null;
+  return mm === null || mm.users === 0 ? null : mm;
+}
+
+/** @returns bytes, 0 when the address space is gone, -EIO where nothing can be had, or -EFAULT. @linux fs/proc/base.c:mem_rw */
 function memRead(file: File, to: IovIter, pos: number): number {
-  const task = getProcTask(file.inode);
-  if (task === null) return -ESRCH;
-  if (task.mm === null) return 0;
-  const buffer = new Uint8Array(Math.min(to.remaining, CHUNK));
+  const mm = memMm(file);
+  if (mm === null) return 0;
+  const buffer = new Uint8Array(Math.min(to.remaining, PAGE_SIZE));
   let done = 0;
   while (to.remaining > 0) {
     const want = Math.min(buffer.length, to.remaining);
-    const got = rawCopyFromUser(task.mm, buffer, 0, pos + done, want);
+    const got = accessRemoteVm(mm, pos + done, buffer.subarray(0, want), FOLL_FORCE);
     if (got === 0) return done === 0 ? -EIO : done;
-    const copied = copyToIter(to, buffer, 0, got);
-    if (copied === 0) return done === 0 ? -EFAULT : done;
-    done += copied;
-    if (copied < want) break;
+    if (copyToIter(to, buffer, 0, got) < got) return -EFAULT;
+    done += got;
   }
   return done;
 }
 
-/** As memRead(). Unlike Linux it does not write what the task itself could not. */
+/** As memRead(): also where the process itself may only read, in private mappings. */
 function memWrite(file: File, from: IovIter, pos: number): number {
-  const task = getProcTask(file.inode);
-  if (task === null) return -ESRCH;
-  if (task.mm === null) return 0;
-  const buffer = new Uint8Array(Math.min(from.remaining, CHUNK));
+  const mm = memMm(file);
+  if (mm === null) return 0;
+  const buffer = new Uint8Array(Math.min(from.remaining, PAGE_SIZE));
   let done = 0;
   while (from.remaining > 0) {
     const want = Math.min(buffer.length, from.remaining);
-    const got = copyFromIter(from, buffer, 0, want);
-    if (got === 0) return done === 0 ? -EFAULT : done;
-    const copied = rawCopyToUser(task.mm, pos + done, buffer, 0, got);
-    if (copied === 0) return done === 0 ? -EIO : done;
-    done += copied;
-    if (copied < want) break;
+    if (copyFromIter(from, buffer, 0, want) < want) return -EFAULT;
+    const flags = FOLL_FORCE | FOLL_WRITE;
+    const put = accessRemoteVm(mm, pos + done, buffer.subarray(0, want), flags);
+    if (put === 0) return done === 0 ? -EIO : done;
+    done += put;
+    if (put < want) break;
   }
   return done;
 }
 
-export const MEM_OPS: FileOps = { open: openMm, read: memRead, write: memWrite, llseek: dirLlseek };
+export const MEM_OPS: FileOps = {
+  open: memOpen,
+  read: memRead,
+  write: memWrite,
+  llseek: dirLlseek,
+};

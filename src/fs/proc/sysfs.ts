@@ -71,6 +71,8 @@ export function createSysfs(vfs: Vfs, kernel: Kernel): Dentry {
   const system = procMkdir(procMkdir(root, 'devices'), 'system');
   cpuDevices(system);
   nodeDevices(kernel, system);
-  procMkdir(procMkdir(procMkdir(root, 'kernel'), 'mm'), 'hugepages');
+  const kernelDir = procMkdir(root, 'kernel');
+  procMkdir(procMkdir(kernelDir, 'mm'), 'hugepages');
+  procMkdir(kernelDir, 'debug');
   return root;
 }

@@ -6,9 +6,9 @@ import { mmput } from '../../../src/mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../../../src/mm/mm_struct.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { putUser8 } from '../../../src/mm/uaccess.ts';
-import { EACCES, EINVAL, ENOENT, ESRCH } from '../../../src/uapi/errno.ts';
+import { EACCES, EINVAL, EIO, ENOENT, ESRCH } from '../../../src/uapi/errno.ts';
 import { AT_FDCWD, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_SET } from '../../../src/uapi/fcntl.ts';
-import { PROT_READ } from '../../../src/uapi/mman.ts';
+import { MAP_SHARED, PROT_READ } from '../../../src/uapi/mman.ts';
 import { BASE, map, PAGE, peek, PMD, touch } from '../mm/harness.ts';
 import {
   bootProc,
@@ -411,6 +411,32 @@ describe('/proc/PID/mem and pagemap', () => {
     assert.equal(read(mem, 4, PAGE), -5);
   });
 
+  it('write where the process may only read, but not through a shared mapping', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    map(task.mm!, BASE, PAGE, { prot: PROT_READ });
+    map(task.mm!, BASE + PMD, PAGE, { prot: PROT_READ, flags: MAP_SHARED });
+    const mem = mustOpen(task, `/proc/${task.pid}/mem`, O_RDWR);
+    mem.pos = BASE + PAGE - 1;
+    assert.equal(write(mem, 'xy'), 1);
+    assert.equal(read(mem, 9, BASE + PAGE - 1), 'x');
+    mem.pos = BASE + PMD;
+    assert.equal(write(mem, 'x'), -EIO);
+    checkPageTables(machine.kernel.pgdat);
+  });
+
+  it('stand for the address space that was opened', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    map(task.mm!, BASE, PAGE);
+    const mem = mustOpen(task, `/proc/${task.pid}/mem`, O_RDWR);
+    assert.equal(read(mem, 1, BASE), '\0');
+    mmput(task.mm!);
+    assert.equal(read(mem, 1, BASE), '');
+    assert.equal(write(mem, 'x'), 0);
+    mem.putFile();
+  });
+
   it('tell which pages are there', () => {
     const machine = bootProc();
     const task = newTask(machine);
@@ -430,12 +456,18 @@ describe('mounts', () => {
     const machine = bootProc();
     const task = newTask(machine);
     machine.kernel.current = task;
-    const text = 'tmpfs / tmpfs rw 0 0\nproc /proc proc rw 0 0\nsysfs /sys sysfs rw 0 0\n';
-    assert.equal(cat(task, '/proc/mounts'), text);
+    const text = [
+      'tmpfs / tmpfs rw 0 0',
+      'proc /proc proc rw 0 0',
+      'sysfs /sys sysfs rw 0 0',
+      'debugfs /sys/kernel/debug debugfs rw 0 0',
+    ];
+    assert.equal(cat(task, '/proc/mounts'), `${text.join('\n')}\n`);
     const [root, proc] = cat(task, '/proc/self/mountinfo').split('\n');
     assert.match(root!, /^(\d+) \1 0:\d+ \/ \/ rw - tmpfs tmpfs rw$/);
     assert.match(proc!, /^\d+ \d+ 0:\d+ \/ \/proc rw - proc proc rw$/);
-    assert.equal(cat(task, '/proc/filesystems'), 'nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\n');
+    const types = 'nodev\ttmpfs\nnodev\tproc\nnodev\tsysfs\nnodev\tdebugfs\n';
+    assert.equal(cat(task, '/proc/filesystems'), types);
   });
 });
 

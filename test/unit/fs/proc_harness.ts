@@ -12,6 +12,7 @@ import {
 } from '../../../src/fs/fs_types.ts';
 import { LOOKUP_DIRECTORY, pathLookup } from '../../../src/fs/namei.ts';
 import { vfsMkdir } from '../../../src/fs/namei_create.ts';
+import { createDebugfs } from '../../../src/fs/proc/debugfs.ts';
 import { createProcfs } from '../../../src/fs/proc/root.ts';
 import { createSysfs } from '../../../src/fs/proc/sysfs.ts';
 import { AT_POS, vfsRead, vfsWrite } from '../../../src/fs/read_write.ts';
@@ -56,6 +57,7 @@ export function bootProc(): ProcMachine {
   const machine = { kernel, vfs, fs: new FsStruct(root, root, 0o022) };
   mountAt(machine, '/proc', createProcfs(vfs, kernel), 'proc');
   mountAt(machine, '/sys', createSysfs(vfs, kernel), 'sysfs');
+  mountAt(machine, '/sys/kernel/debug', createDebugfs(vfs, kernel), 'debugfs');
   return machine;
 }
 
