@@ -22,6 +22,7 @@ import {
   type Vma,
 } from '../mm/mm_types.ts';
 import type { SwapDevice } from '../mm/swap_types.ts';
+import type { UserStruct } from '../mm/secretmem.ts';
 import { destroyMapping } from '../mm/truncate.ts';
 import { EBADF, EMFILE, ENODEV } from '../uapi/errno.ts';
 import { F_SEAL_SEAL, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
@@ -140,6 +141,10 @@ export class Vfs {
   memfdMount: Mount | null = null;
   /** Holds the inodes behind pidfds; made on first use. */
   pidfsMount: Mount | null = null;
+  /** Holds memfd_secret()'s files; made on first use. */
+  secretmemMount: Mount | null = null;
+  /** What users have locked without a mapping of their own, by uid; made on first use. */
+  readonly users = new Map<number, UserStruct>();
   /** Bytes of pages of pipes' own that are in use. */
   pipeBytes = 0;
   /** Operations of fifos, which any file system can hold. */

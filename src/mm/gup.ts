@@ -54,6 +54,7 @@ import {
   VM_READ,
   VM_SHARED,
   VM_WRITE,
+  vmaIsSecretmem,
 } from './vma.ts';
 
 /** The page will be written. */
@@ -93,7 +94,7 @@ function checkVmaFlags(vma: Vma, flags: number): number {
   const vmFlags = vma.flags;
   if ((vmFlags & (VM_IO | VM_PFNMAP)) !== 0) return -EFAULT;
   if ((flags & FOLL_ANON) !== 0 && vma.ops !== null) return -EFAULT;
-  if (vma.ops !== null && vma.ops.secretmem === true) return -EFAULT;
+  if (vmaIsSecretmem(vma)) return -EFAULT;
   if ((flags & FOLL_WRITE) !== 0) {
     const longterm = FOLL_PIN | FOLL_LONGTERM;
     if ((flags & longterm) === longterm && vmaNeedsDirtyTracking(vma)) return -EFAULT;
@@ -318,7 +319,7 @@ export function getUserPageVmaRemote(vma: Vma, addr: Vaddr, flags: number): numb
  */
 export function populateVmaPageRange(vma: Vma, start: Vaddr, end: Vaddr): number {
   if ((vma.flags & VM_LOCKONFAULT) !== 0) return 0;
-  if ((vma.flags & VM_ACCESS_FLAGS) === 0) return -EFAULT;
+  if ((vma.flags & VM_ACCESS_FLAGS) === 0 || vmaIsSecretmem(vma)) return -EFAULT;
   const write = (vma.flags & (VM_WRITE | VM_SHARED)) === VM_WRITE;
   return populateRange(vma.mm, start, end, write);
 }

@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, type Vaddr } from '../arch/riscv/pgtable.ts';
-import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP, EPERM } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EPERM } from '../uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -58,6 +58,7 @@ import {
   VM_WIPEONFORK,
   VM_WRITE,
   vmaIsAnonymous,
+  vmaIsSecretmem,
 } from './vma.ts';
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
 import { zapPrepare, zapRange } from './zap.ts';
@@ -210,6 +211,7 @@ function populate(mm: MmStruct, start: Vaddr, end: Vaddr, write: boolean): numbe
     if (vma === undefined || vma.start > addr) return -ENOMEM;
     const needs = write ? VM_WRITE : VM_READ;
     if ((vma.flags & needs) === 0 || (vma.flags & (VM_IO | VM_PFNMAP)) !== 0) return -EINVAL;
+    if (vmaIsSecretmem(vma)) return -EFAULT;
     const to = vma.end < end ? vma.end : end;
     const err = populateRange(mm, addr, to, write);
     if (err !== 0) return err;

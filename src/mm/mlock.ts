@@ -11,7 +11,7 @@ import { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT } from '../uapi/mma
 import { mmPopulate } from './gup.ts';
 import { canDoMlock } from './mmap_limits.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
-import { VM_DROPPABLE, VM_LOCKED, VM_LOCKONFAULT } from './vma.ts';
+import { VM_DROPPABLE, VM_LOCKED, VM_LOCKONFAULT, vmaIsSecretmem } from './vma.ts';
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
 
 export const VM_LOCKED_MASK = VM_LOCKED | VM_LOCKONFAULT;
@@ -24,7 +24,7 @@ export function vmaSupportsMlock(vma: Vma): boolean {
 /** @returns 0, or -ENOMEM when there would be too many VMAs. @linux mm/mlock.c:mlock_fixup */
 function mlockFixup(vma: Vma, start: Vaddr, end: Vaddr, lockFlags: number): number {
   const flags = (vma.flags & ~VM_LOCKED_MASK) | lockFlags;
-  if (flags === vma.flags || !vmaSupportsMlock(vma)) return 0;
+  if (flags === vma.flags || !vmaSupportsMlock(vma) || vmaIsSecretmem(vma)) return 0;
   return vmaModify(vma, start, end, flags, vma.anonName) === null ? -ENOMEM : 0;
 }
 

@@ -54,10 +54,10 @@ export interface VmOperations {
   fault(ctx: FaultContext): number;
   /** Maps neighbours of a page that was just mapped for reading at `ptep`, where that needs no I/O. */
   mapPages?(vma: Vma, address: Vaddr, ptep: PtePtr): void;
-  /** Nobody but the process itself gets at the pages: no references, pins, ptrace (memfd_secret). */
-  readonly secretmem?: true;
   /** /proc/PID/maps name when there is no file path: `[vdso]`. */
   readonly name?: string;
+  /** Nobody but the process itself gets at the pages: no references, pins, ptrace (memfd_secret). */
+  readonly secretmem?: true;
 }
 
 export class Vma {
@@ -139,6 +139,8 @@ export class AddressSpace {
   readonly iMmap: Vma[] = [];
   /** Shared memory or tmpfs: pages have no other home and count as RssShmem. */
   readonly swapBacked: boolean;
+  /** Reclaim leaves its pages alone. @linux include/linux/pagemap.h:mapping_unevictable */
+  unevictable = false;
 
   constructor(pgdat: PgData, ops: AddressSpaceOps, swapBacked: boolean) {
     this.pgdat = pgdat;

@@ -46,6 +46,11 @@ export function vmaIsAnonymous(vma: Vma): boolean {
   return vma.ops === null;
 }
 
+/** Memory that nobody but its process gets at (secretmem.ts). @linux mm/secretmem.c:vma_is_secretmem */
+export function vmaIsSecretmem(vma: Vma): boolean {
+  return vma.ops !== null && vma.ops.secretmem === true;
+}
+
 export function vmaPages(vma: Vma): number {
   return (vma.end - vma.start) / PAGE_SIZE;
 }

@@ -3,6 +3,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp } from '../arch/riscv/pgtable.ts';
 import { doBrk } from '../mm/brk.ts';
+import { secretmemFileCreate } from '../fs/secretmem.ts';
 import { ptraceMayAccess } from '../fs/proc/pid.ts';
 import { pidfdGetTask } from '../kernel/pidfd.ts';
 import { doMadvise, processMadviseValid, vectorMadvise } from '../mm/madvise.ts';
@@ -19,7 +20,9 @@ import { EACCES, EBADF, EINVAL, ENODEV, EPERM, ESRCH } from '../uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_SHARED, MAP_TYPE, MLOCK_ONFAULT } from '../uapi/mman.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
+import { O_CLOEXEC } from '../uapi/fcntl.ts';
 import type { SyscallArgs } from './args.ts';
+import { installFd } from './file.ts';
 import { importSegments } from './file_rw.ts';
 
 function mmapFile(task: Task, args: SyscallArgs): number {
@@ -82,6 +85,14 @@ export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): numbe
 
 export function sysMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   return doMadvise(task.mm!, args.ulong(0), args.ulong(1), args.int(2));
+}
+
+/** @linux mm/secretmem.c:SYSCALL_DEFINE1(memfd_secret) */
+export function sysMemfdSecret(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const flags = args.uint(0);
+  if ((flags & ~O_CLOEXEC) !== 0) return -EINVAL;
+  const file = secretmemFileCreate(task.fs.root.mnt.sb.vfs, task.cred.uid, task.cred);
+  return installFd(task, file, (flags & O_CLOEXEC) !== 0);
 }
 
 export function sysMseal(_kernel: Kernel, task: Task, args: SyscallArgs): number {

@@ -181,6 +181,7 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MUNLOCK, 'munlock', mman.sysMunlock),
   supported(unistd.NR_MLOCKALL, 'mlockall', mman.sysMlockall),
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
+  supported(unistd.NR_MEMFD_SECRET, 'memfd_secret', mman.sysMemfdSecret),
   supported(unistd.NR_MSEAL, 'mseal', mman.sysMseal),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PROCESS_VM_READV, 'process_vm_readv', processVm.sysProcessVmReadv),

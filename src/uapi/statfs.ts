@@ -24,6 +24,7 @@ export const OVERLAYFS_SUPER_MAGIC = 0x794c_7630;
 export const DEBUGFS_MAGIC = 0x6462_6720;
 export const NSFS_MAGIC = 0x6e73_6673;
 export const PIPEFS_MAGIC = 0x5049_5045;
+export const SECRETMEM_MAGIC = 0x5345_434d;
 export const PID_FS_MAGIC = 0x5049_4446;
 export const ANON_INODE_FS_MAGIC = 0x0904_1934;
 /** hostfs, as user-mode Linux has it. */
