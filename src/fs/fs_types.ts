@@ -147,6 +147,8 @@ export class Vfs {
   readonly users = new Map<number, UserStruct>();
   /** Bytes of pages of pipes' own that are in use. */
   pipeBytes = 0;
+  /** Bytes on the way in all sockets, headers included. */
+  socketBytes = 0;
   /** Operations of fifos, which any file system can hold. */
   fifoOps: FileOps | null = null;
   /** Root of /dev/pts, where terminals appear; null before it is mounted. */

@@ -22,6 +22,7 @@ import * as process from './process.ts';
 import * as processVm from './process_vm.ts';
 import * as signal from './signal.ts';
 import * as splice from './splice.ts';
+import * as socket from './socket.ts';
 import * as swap from './swap.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
@@ -66,6 +67,15 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_DUP, 'dup', file.sysDup),
   supported(unistd.NR_DUP3, 'dup3', file.sysDup3),
   supported(unistd.NR_PIPE2, 'pipe2', file.sysPipe2),
+  partial(
+    unistd.NR_SOCKETPAIR,
+    'socketpair',
+    socket.sysSocketpair,
+    'local sockets only, and no descriptors or credentials are passed',
+  ),
+  supported(unistd.NR_SHUTDOWN, 'shutdown', socket.sysShutdown),
+  partial(unistd.NR_SENDTO, 'sendto', socket.sysSendto, 'local sockets only'),
+  partial(unistd.NR_RECVFROM, 'recvfrom', socket.sysRecvfrom, 'local sockets only'),
   supported(unistd.NR_MEMFD_CREATE, 'memfd_create', file.sysMemfdCreate),
   supported(unistd.NR_FCHMODAT, 'fchmodat', fileAttr.sysFchmodat),
   supported(unistd.NR_FCHMODAT2, 'fchmodat2', fileAttr.sysFchmodat2),

@@ -24,6 +24,7 @@ const PROGRAMS = [
   'processes',
   'random_memory',
   'signals',
+  'sockets',
 ];
 const CFLAGS = ['-O1', '-w', '-pthread', '-static'];
 const ENVIRONMENT = { PATH: '/bin:/usr/bin', A: '1' };
