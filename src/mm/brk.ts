@@ -15,6 +15,7 @@ import {
   VM_MAYREAD,
   VM_MAYWRITE,
   VM_READ,
+  VM_SOFTDIRTY,
   VM_WRITE,
 } from './vma.ts';
 import { vmaInsert } from './vma_link.ts';
@@ -25,7 +26,7 @@ const BRK_FLAGS = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | V
 
 /** Adds anonymous memory at [start, end), which is free. @linux mm/mmap.c:do_brk_flags */
 function doBrkFlags(mm: MmStruct, start: Vaddr, end: Vaddr, extra: number): number {
-  const flags = BRK_FLAGS | mm.defFlags | extra;
+  const flags = BRK_FLAGS | VM_SOFTDIRTY | mm.defFlags | extra;
   const pages = (end - start) / PAGE_SIZE;
   if (!mlockFutureOk(mm, flags, end - start)) return -EAGAIN;
   if (!mayExpandVm(mm, flags, pages) || mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;

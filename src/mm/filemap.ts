@@ -19,7 +19,7 @@ import { copyFromIter, copyToIter, iovZero, type IovIter } from './iov_iter.ts';
 import type { AddressSpace, FaultContext, Vma, VmFile, VmOperations } from './mm_types.ts';
 import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UNEVICTABLE, PG_UPTODATE } from './page.ts';
-import { ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
+import { ptAccountAdd, vmaPageProt } from './pte_ops.ts';
 import { folioMarkAccessed, lruAdd } from './swap.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
 
@@ -170,7 +170,7 @@ function filemapMapPages(vma: Vma, addr: Vaddr, ptep: PtePtr): void {
     slot + (vma.end - addr) / PAGE_SIZE,
     slot + filePages - pgoff,
   );
-  const bits = vmGetPageProt(vma.flags);
+  const bits = vmaPageProt(vma);
   for (let i = first; i < last; i++) {
     const near = (ptep + (i - slot) * PTE_WORDS) as PtePtr;
     if (u32[near] !== 0) continue;

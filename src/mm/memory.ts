@@ -38,7 +38,7 @@ import type { FaultContext, MmStruct, Vma } from './mm_types.ts';
 import { allocPage, allocZeroedPage, copyPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
-import { pageRemoveRmap, ptAccountAdd, vmGetPageProt } from './pte_ops.ts';
+import { pageRemoveRmap, ptAccountAdd, vmaPageProt, vmGetPageProt } from './pte_ops.ts';
 import { flushTlbPage } from './tlbflush.ts';
 import {
   FAULT_FLAG_UNSHARE,
@@ -83,9 +83,9 @@ function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): void {
   const { mm } = vma;
   const { pgdat } = mm;
   const { page } = pgdat;
-  let bits = vmGetPageProt(vma.flags);
+  let bits = vmaPageProt(vma);
   if ((flags & FAULT_FLAG_WRITE) !== 0) {
-    bits |= PTE_D | PTE_SOFT_DIRTY;
+    bits |= PTE_W | PTE_D | PTE_SOFT_DIRTY;
     page.flags[pfn]! |= PG_DIRTY;
   }
   page.mapcount[pfn]!++;

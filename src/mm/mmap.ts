@@ -72,6 +72,7 @@ import {
   VM_NOHUGEPAGE,
   VM_NORESERVE,
   VM_SHARED,
+  VM_SOFTDIRTY,
   VM_WIPEONFORK,
 } from './vma.ts';
 import { vmaInsert, vmaRemove, vmaSetFlags } from './vma_link.ts';
@@ -277,7 +278,8 @@ function mmapRegion(
     const replaced = countVmaPagesRange(mm, start, end);
     if (!mayExpandVm(mm, vmFlags, pages - replaced)) return -ENOMEM;
   }
-  let flags = vmFlags;
+  // What is new counts as written, or unmapping and mapping again would hide a change.
+  let flags = vmFlags | VM_SOFTDIRTY;
   if (accountableMapping(flags)) {
     if (!vmEnoughMemory(mm, pages)) return -ENOMEM;
     flags |= VM_ACCOUNT;

@@ -2,13 +2,19 @@
 
 import {
   blockEnd,
+  entryPtr,
   LEVEL_PTE,
   PMD_SIZE,
   ptePfn,
+  ptePresent,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
+  PTE_SWP_SOFT_DIRTY,
   PTE_V,
   PTE_WORDS,
+  PTRS_PER_TABLE,
   tableOf,
+  type Pfn,
   type Pte,
   type PtePtr,
   type Vaddr,
@@ -68,7 +74,22 @@ function moveTable(mm: MmStruct, srcPmdp: PtePtr, to: Vaddr): void {
   u32[srcPmdp] = 0;
   u32[dstPmdp] = pmd;
   pgdat.page.ptIndex[ptePfn(pmd)] = to / PMD_SIZE;
+  moveSoftDirtyTable(pgdat, ptePfn(pmd));
   if ((pgdat.page.flags[ptePfn(pmd)]! & PG_TABLE_PINNED) !== 0) markPathPinned(mm, to);
+}
+
+/** A moved page is news at its new place. @linux mm/mremap.c:move_soft_dirty_pte */
+function moveSoftDirtyPte(pte: Pte): Pte {
+  return (pte | (ptePresent(pte) ? PTE_SOFT_DIRTY : PTE_SWP_SOFT_DIRTY)) as Pte;
+}
+
+/** As moveSoftDirtyPte() for a table that moved whole: an entry cannot be marked so from above. */
+function moveSoftDirtyTable(pgdat: PgData, table: Pfn): void {
+  const { u32 } = pgdat.ram;
+  const end = entryPtr(table, PTRS_PER_TABLE);
+  for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
+    if (u32[at] !== 0) u32[at] = moveSoftDirtyPte(u32[at] as Pte);
+  }
 }
 
 /** Moves `count` entries, which end no table on either side. @hot */
@@ -84,7 +105,7 @@ function movePtes(pgdat: PgData, src: PtePtr, dst: PtePtr, count: number): void 
     const pte = u32[at] as Pte;
     if (pte === 0) continue;
     u32[at] = 0;
-    u32[at + shift] = pte;
+    u32[at + shift] = moveSoftDirtyPte(pte);
     if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) continue;
     const pfn = ptePfn(pte);
     if (pageAnon(page, pfn)) anon++;

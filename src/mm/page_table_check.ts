@@ -16,7 +16,9 @@ import {
   pteIsGuard,
   ptePfn,
   PTE_D,
+  PTE_PATH_RO,
   PTE_SHARED,
+  PTE_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_V,
   PTE_W,
@@ -58,7 +60,7 @@ import {
   tableLevel,
 } from './page.ts';
 import { pathFlags, ptePtrOf, tableAt } from './pgtable.ts';
-import { VM_MAYBE_GUARD, VM_SHARED, VM_UNSHAREABLE, vmaPages } from './vma.ts';
+import { VM_MAYBE_GUARD, VM_SHARED, VM_SOFTDIRTY, VM_UNSHAREABLE, vmaPages } from './vma.ts';
 
 class Recount {
   readonly pgdat: PgData;
@@ -253,11 +255,19 @@ function countRss(mm: MmStruct, table: Pfn, rss: Int32Array): void {
   rss[MM_SWAPENTS]! += page.ptSwap[table]!;
 }
 
+/** A write that needs no fault is to a page that counts as written already. */
+function checkSoftDirty(vma: Vma, addr: Vaddr, pte: Pte, path: number): void {
+  const tracked = (vma.flags & VM_SOFTDIRTY) === 0 && (path & PTE_PATH_RO) === 0;
+  if (tracked && (pte & (PTE_W | PTE_SOFT_DIRTY)) === PTE_W)
+    bug(`page table check: soft-clean page at ${addr.toString(16)} is writable`);
+}
+
 function checkMapped(mm: MmStruct, vma: Vma, addr: Vaddr, pte: Pte, path: number): void {
   const { page } = mm.pgdat;
   if (pteIsGuard(pte) && (vma.flags & VM_MAYBE_GUARD) === 0)
     bug(`page table check: guard at ${addr.toString(16)} in a vma without guards`);
   if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return;
+  checkSoftDirty(vma, addr, pte, path);
   const pfn = ptePfn(pte);
   if (!pageAnon(page, pfn)) return;
   if ((vma.flags & VM_SHARED) !== 0) {

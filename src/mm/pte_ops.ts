@@ -21,10 +21,11 @@ import {
   MM_SWAPENTS,
   type MmStruct,
   type PgData,
+  type Vma,
 } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
 import { PG_ANON, PG_SWAPBACKED } from './page.ts';
-import { VM_EXEC, VM_READ, VM_SHARED, VM_WRITE } from './vma.ts';
+import { VM_EXEC, VM_READ, VM_SHARED, VM_SOFTDIRTY, VM_WRITE } from './vma.ts';
 
 /**
  * Leaf bits for a page of a VMA. A private mapping never gets W here: a page must first be
@@ -39,6 +40,16 @@ export function vmGetPageProt(vmFlags: number): number {
   if ((vmFlags & VM_EXEC) !== 0) bits |= PTE_X;
   if ((vmFlags & (VM_WRITE | VM_SHARED)) === (VM_WRITE | VM_SHARED)) bits |= PTE_W;
   return bits;
+}
+
+/**
+ * Leaf bits for a page that a read brings in. A shared mapping gets W at once, unless its first
+ * write must be noticed to be known as soft-dirty.
+ * @linux mm/vma.c:vma_set_page_prot, vma_wants_writenotify
+ */
+export function vmaPageProt(vma: Vma): number {
+  const prot = vmGetPageProt(vma.flags);
+  return (vma.flags & VM_SOFTDIRTY) === 0 ? prot & ~PTE_W : prot;
 }
 
 /** Which counter of an mm a mapped page with these flags belongs to. @linux include/linux/mm.h:mm_counter */

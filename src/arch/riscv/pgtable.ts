@@ -157,6 +157,12 @@ export function pteIsGuard(pte: Pte): boolean {
   return pteIsMarker(pte) && (swpOffset(pte) & PTE_MARKER_GUARD) !== 0;
 }
 
+/** @returns true for an entry whose page is being moved; the offset is its frame. @linux include/linux/leafops.h:softleaf_is_migration */
+export function pteIsMigration(pte: Pte): boolean {
+  const type = swpType(pte);
+  return (pte & PTE_V) === 0 && (type === SWP_MIGRATION_READ || type === SWP_MIGRATION_WRITE);
+}
+
 /** 24 bits: 64 GiB of one device. */
 export function swpOffset(pte: Pte): number {
   return pte >>> SWP_OFFSET_SHIFT;

@@ -12,6 +12,7 @@ import {
 import type { Vma } from '../../mm/mm_types.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
 import { mmRssPages } from '../../mm/rss.ts';
+import { clearSoftDirty } from '../../mm/soft_dirty.ts';
 import { flushTlbEveryone } from '../../mm/tlbflush.ts';
 import { VM_PFNMAP } from '../../mm/vma.ts';
 import { EINVAL, ESRCH } from '../../uapi/errno.ts';
@@ -48,8 +49,8 @@ function clearYoung(vma: Vma): void {
 }
 
 /**
- * clear_refs: forgets which pages were referenced (1 all, 2 anonymous, 3 files), or the
- * highest RSS (5). Soft-dirty bits (4) do not exist, as on Linux for riscv: accepted, no effect.
+ * clear_refs: forgets which pages were referenced (1 all, 2 anonymous, 3 files), which were
+ * written (4, soft-dirty), or the highest RSS (5).
  *
  * @returns bytes taken, -EINVAL or -ESRCH.
  * @linux fs/proc/task_mmu.c:clear_refs_write
@@ -61,7 +62,11 @@ export function clearRefsWrite(file: File, text: string): number {
   const task = getProcTask(file.inode);
   if (task === null) return -ESRCH;
   const { mm } = task;
-  if (mm === null || type === CLEAR_REFS_SOFT_DIRTY) return text.length;
+  if (mm === null) return text.length;
+  if (type === CLEAR_REFS_SOFT_DIRTY) {
+    clearSoftDirty(mm);
+    return text.length;
+  }
   if (type === CLEAR_REFS_MM_HIWATER_RSS) {
     mm.hiwaterRss = mmRssPages(mm);
     return text.length;

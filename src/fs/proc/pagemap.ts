@@ -12,10 +12,10 @@ import {
   entryPtr,
   pteIndex,
   pteIsGuard,
+  pteIsMigration,
   ptePfn,
   ptePresent,
   pteSpecial,
-  PTE_SWP_SOFT_DIRTY,
   swpOffset,
   swpType,
   TASK_SIZE,
@@ -24,10 +24,11 @@ import {
   type Vaddr,
 } from '../../arch/riscv/pgtable.ts';
 import { copyToIter, type IovIter } from '../../mm/iov_iter.ts';
-import type { MmStruct, Vma } from '../../mm/mm_types.ts';
+import type { MmStruct, PgData, Vma } from '../../mm/mm_types.ts';
 import { pageAnon } from '../../mm/page.ts';
 import { PageUsersWalk, pageUsersVia } from '../../mm/page_users.ts';
 import { walkLeafTables } from '../../mm/pagewalk.ts';
+import { pathSoftClean, pteSoftDirty } from '../../mm/soft_dirty.ts';
 import { VM_SOFTDIRTY } from '../../mm/vma.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../uapi/errno.ts';
 import { PAGEMAP_SCAN } from '../../uapi/fs.ts';
@@ -44,7 +45,7 @@ const PM_GUARD_REGION_HI = 1 << (58 - 32);
 const PM_FILE_HI = 1 << (61 - 32);
 const PM_SWAP_HI = 1 << (62 - 32);
 const PM_PRESENT_HI = 1 << (63 - 32);
-/** A place in swap: type below, offset above. @linux include/linux/swap.h */
+/** Bits of the type of a swap area. @linux include/linux/swap.h */
 const MAX_SWAPFILES_SHIFT = 5;
 /** Entries made at a time. @linux PAGEMAP_WALK_SIZE */
 const PM_BATCH = 512;
@@ -91,31 +92,48 @@ function putEntry(pm: PagemapRead, addr: Vaddr, lo: number, hi: number): void {
   pm.view.setInt32(at + 4, hi, true);
 }
 
-/** An entry without a page says where the page is, or is a marker. */
-function putSoftleaf(pm: PagemapRead, addr: Vaddr, pte: Pte, vmaBits: number): void {
-  let hi = vmaBits | PM_SWAP_HI;
-  if ((pte & PTE_SWP_SOFT_DIRTY) !== 0) hi |= PM_SOFT_DIRTY_HI;
-  if (pteIsGuard(pte)) hi |= PM_GUARD_REGION_HI;
-  const where = swpType(pte) | (swpOffset(pte) << MAX_SWAPFILES_SHIFT);
-  putEntry(pm, addr, pm.showPfn ? where : 0, hi);
+/** What the low word says of a page that is elsewhere: type and offset, or the frame it moves from. */
+function swapWord(pte: Pte): number {
+  return swpType(pte) | (swpOffset(pte) << MAX_SWAPFILES_SHIFT);
 }
 
-/** Makes the entry of `addr`, whose page-table entry is in the leaf table `table`. @linux pte_to_pagemap_entry */
-function putPagemapEntry(pm: PagemapRead, table: Pfn, addr: Vaddr, vmaBits: number): void {
+/** Bits of an entry that is not present. */
+function absentBits(pgdat: PgData, pte: Pte): number {
+  if (pteIsGuard(pte)) return PM_SWAP_HI | PM_GUARD_REGION_HI;
+  if (!pteIsMigration(pte)) return PM_SWAP_HI;
+  return pageAnon(pgdat.page, swpOffset(pte) as Pfn) ? PM_SWAP_HI : PM_SWAP_HI | PM_FILE_HI;
+}
+
+/** Bits of an entry that maps a page. */
+function presentBits(pm: PagemapRead, table: Pfn, pte: Pte): number {
+  const { pgdat } = pm.mm;
+  if (pteSpecial(pte)) return PM_PRESENT_HI;
+  const pfn = ptePfn(pte);
+  const file = pageAnon(pgdat.page, pfn) ? 0 : PM_FILE_HI;
+  const alone = pageUsersVia(pm.walk, pgdat, table, pfn) === 1 ? PM_MMAP_EXCLUSIVE_HI : 0;
+  return PM_PRESENT_HI | file | alone;
+}
+
+/**
+ * Makes the entry of `addr`, whose page-table entry is in the leaf table `table`.
+ * @param soft whether the soft-dirty bits of the table's entries are true.
+ * @linux pte_to_pagemap_entry
+ */
+function putPagemapEntry(
+  pm: PagemapRead,
+  table: Pfn,
+  addr: Vaddr,
+  vmaBits: number,
+  soft: boolean,
+): void {
   const { pgdat } = pm.mm;
   const pte = pgdat.ram.u32[entryPtr(table, pteIndex(addr))] as Pte;
   if (pte === 0) return;
-  if (!ptePresent(pte)) {
-    putSoftleaf(pm, addr, pte, vmaBits);
-    return;
-  }
-  const pfn = ptePfn(pte);
-  let hi = vmaBits | PM_PRESENT_HI;
-  if (!pteSpecial(pte)) {
-    if (!pageAnon(pgdat.page, pfn)) hi |= PM_FILE_HI;
-    if (pageUsersVia(pm.walk, pgdat, table, pfn) === 1) hi |= PM_MMAP_EXCLUSIVE_HI;
-  }
-  putEntry(pm, addr, pm.showPfn ? pfn : 0, hi);
+  const present = ptePresent(pte);
+  let hi = vmaBits | (present ? presentBits(pm, table, pte) : absentBits(pgdat, pte));
+  if (soft && pteSoftDirty(pte)) hi |= PM_SOFT_DIRTY_HI;
+  const lo = present ? ptePfn(pte) : swapWord(pte);
+  putEntry(pm, addr, pm.showPfn ? lo : 0, hi);
 }
 
 function fillVma(pm: PagemapRead, vma: Vma): void {
@@ -125,7 +143,8 @@ function fillVma(pm: PagemapRead, vma: Vma): void {
   if (bits !== 0) for (let addr = from; addr < to; addr += PAGE_SIZE) putEntry(pm, addr, 0, bits);
   walkLeafTables(pm.mm, from, to, (pmdp, addr, next) => {
     const table = ptePfn(pm.mm.pgdat.ram.u32[pmdp] as Pte);
-    for (let at = addr; at < next; at += PAGE_SIZE) putPagemapEntry(pm, table, at, bits);
+    const soft = !pathSoftClean(pm.mm, addr);
+    for (let at = addr; at < next; at += PAGE_SIZE) putPagemapEntry(pm, table, at, bits, soft);
     return 0;
   });
 }

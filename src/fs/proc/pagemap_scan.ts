@@ -12,17 +12,20 @@ import {
   PMD_SIZE,
   pteIndex,
   pteIsGuard,
+  pteIsMigration,
   ptePfn,
   ptePresent,
   pteSpecial,
-  PTE_SWP_SOFT_DIRTY,
+  swpOffset,
+  type Pfn,
   type Pte,
   type Vaddr,
 } from '../../arch/riscv/pgtable.ts';
 import { fromHalves, highHalf, lowHalf } from '../../lib/bits.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
-import { pageAnon } from '../../mm/page.ts';
+import { pageAnon, type MemMap } from '../../mm/page.ts';
 import { NO_PTEP, pmdPtrOf, skipMissing } from '../../mm/pgtable.ts';
+import { pathSoftClean, pteSoftDirty } from '../../mm/soft_dirty.ts';
 import { copyFromUser, copyToUser, putUser64 } from '../../mm/uaccess.ts';
 import { VM_PFNMAP, VM_SOFTDIRTY } from '../../mm/vma.ts';
 import { EFAULT, EINVAL, ENOSPC, EPERM } from '../../uapi/errno.ts';
@@ -131,15 +134,19 @@ function testWalk(scan: PagemapScan, vma: Vma): number {
   return ((scan.vmaCategory ^ scan.inverted) & required) === required ? 1 : 0;
 }
 
+/** Categories of an entry that is not present. */
+function absentCategory(page: MemMap, pte: Pte): number {
+  const category = uapi.PAGE_IS_SWAPPED | uapi.PAGE_IS_WRITTEN;
+  if (pteIsGuard(pte)) return category | uapi.PAGE_IS_GUARD;
+  const file = pteIsMigration(pte) && !pageAnon(page, swpOffset(pte) as Pfn);
+  return file ? category | uapi.PAGE_IS_FILE : category;
+}
+
 /** An empty entry counts as written: nothing protects it. @linux pagemap_page_category */
 function pageCategory(scan: PagemapScan, pte: Pte): number {
   if (pte === 0) return uapi.PAGE_IS_WRITTEN;
-  if (!ptePresent(pte)) {
-    const soft = (pte & PTE_SWP_SOFT_DIRTY) === 0 ? 0 : uapi.PAGE_IS_SOFT_DIRTY;
-    const guard = pteIsGuard(pte) ? uapi.PAGE_IS_GUARD : 0;
-    return uapi.PAGE_IS_SWAPPED | uapi.PAGE_IS_WRITTEN | soft | guard;
-  }
   const { page } = scan.mm.pgdat;
+  if (!ptePresent(pte)) return absentCategory(page, pte);
   const category = uapi.PAGE_IS_PRESENT | uapi.PAGE_IS_WRITTEN;
   if (pteSpecial(pte)) return category | uapi.PAGE_IS_PFNZERO;
   return pageAnon(page, ptePfn(pte)) ? category : category | uapi.PAGE_IS_FILE;
@@ -184,9 +191,11 @@ function output(scan: PagemapScan, categories: number, addr: Vaddr, end: Vaddr):
 /** Scans the part [addr, next) of the leaf table that `pmd` names. @linux pagemap_scan_pmd_entry */
 function scanTable(scan: PagemapScan, pmd: Pte, addr: Vaddr, next: Vaddr): number {
   const { u32 } = scan.mm.pgdat.ram;
+  const soft = !pathSoftClean(scan.mm, addr);
   for (let at = addr; at < next; at += PAGE_SIZE) {
     const pte = u32[entryPtr(ptePfn(pmd), pteIndex(at))] as Pte;
-    const categories = scan.vmaCategory | pageCategory(scan, pte);
+    let categories = scan.vmaCategory | pageCategory(scan, pte);
+    if (soft && pteSoftDirty(pte)) categories |= uapi.PAGE_IS_SOFT_DIRTY;
     if (!isInteresting(scan, categories)) continue;
     const err = output(scan, categories, at, at + PAGE_SIZE);
     if (err !== 0) return err;
