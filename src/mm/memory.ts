@@ -49,10 +49,10 @@ import {
 } from './vm_fault.ts';
 import { VM_SHARED, VM_WRITE } from './vma.ts';
 
-/** Leaf bits of an anonymous page that its process may write. */
+/** Leaf bits of an anonymous page that is being written: by its process, or by force. */
 function anonProt(vma: Vma): number {
-  const prot = vmGetPageProt(vma.flags);
-  return (vma.flags & VM_WRITE) === 0 ? prot : prot | PTE_W | PTE_D | PTE_SOFT_DIRTY;
+  const prot = vmGetPageProt(vma.flags) | PTE_D | PTE_SOFT_DIRTY;
+  return (vma.flags & VM_WRITE) === 0 ? prot : prot | PTE_W;
 }
 
 /** Maps a fresh private page at an empty or special entry. */

@@ -229,7 +229,7 @@ const ALONE = 1 << 1;
 
 describe('/proc/PID/pagemap', () => {
   for (const cowPte of [true, false]) {
-    it(`D17: says who has a page alone, ${cowPte ? 'shared' : 'copied'} page tables`, () => {
+    it(`says who has a page alone (D17), ${cowPte ? 'shared' : 'copied'} page tables`, () => {
       const machine = bootProc();
       const parent = newTask(machine);
       if (!cowPte) parent.mm!.flags &= ~MMF_COW_PTE;
@@ -295,7 +295,7 @@ describe('/proc/kpagecount and kpageflags', () => {
     return Buffer.from(text as string, 'latin1').readBigUInt64LE();
   };
 
-  it('D17: count every process that maps a frame', () => {
+  it('count every process that maps a frame (D17)', () => {
     const machine = bootProc();
     const task = newTask(machine);
     map(task.mm!, BASE, 8 * PAGE);
@@ -346,7 +346,7 @@ describe('/proc/kpagecount and kpageflags', () => {
   });
 });
 
-describe('D17: the sum of all Pss', () => {
+describe('the sum of all Pss (D17)', () => {
   for (const cowPte of [true, false]) {
     it(`is the frames in use, ${cowPte ? 'shared' : 'copied'} page tables`, () => {
       const machine = bootProc();

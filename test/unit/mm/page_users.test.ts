@@ -67,7 +67,7 @@ function checkUsers(pgdat: PgData): void {
 }
 
 for (const cowPte of [true, false]) {
-  describe(`D17: users of a page, ${cowPte ? 'shared' : 'copied'} page tables`, () => {
+  describe(`users of a page (D17), ${cowPte ? 'shared' : 'copied'} page tables`, () => {
     it('are all processes of a fork tree that reach it', () => {
       const pgdat = testPgData();
       const mm = testMm(pgdat, cowPte);
@@ -151,7 +151,7 @@ for (const cowPte of [true, false]) {
   });
 }
 
-describe('D17: pageUsersVia()', () => {
+describe('pageUsersVia() (D17)', () => {
   it('says what pageUsers() says, for pages of one table and of several', () => {
     const pgdat = testPgData();
     const mm = testMm(pgdat);
