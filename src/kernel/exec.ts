@@ -33,6 +33,7 @@ import {
 } from './binfmt_elf.ts';
 import { isScript, loadScript } from './binfmt_script.ts';
 import { checkStrings, createElfTables, mapStack } from './exec_stack.ts';
+import { execCreds, mmSetCaps } from './cred.ts';
 import { detachPid, doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
@@ -190,6 +191,7 @@ function loadImage(
 ): LoadedProgram | ExecFatal | number {
   const mm = mmAlloc(kernel.pgdat, limits);
   if (mm === null) return -ENOMEM;
+  mmSetCaps(mm, cred);
   mm.mmapBase = mmapBase(limits.stack);
   const built = buildImage(kernel, mm, bprm, image, interp, cred);
   if (typeof built === 'number') {
@@ -284,6 +286,7 @@ function beginNewExec(kernel: Kernel, task: Task, program: LoadedProgram): void 
   mmRelease(kernel, task);
   mmputTask(kernel, task);
   task.mm = program.mm;
+  task.cred = execCreds(task.cred);
   unshareSighand(task);
   task.files = task.files.unshare();
   task.files.closeOnExec();
@@ -314,7 +317,8 @@ export function doExecve(
   envp: readonly string[],
 ): number {
   const { limits } = task.signal;
-  const program = loadProgram(kernel, task, file, filename, argv, envp, limits, task.cred);
+  const cred = execCreds(task.cred);
+  const program = loadProgram(kernel, task, file, filename, argv, envp, limits, cred);
   if (typeof program === 'number') return program;
   if (program instanceof ExecFatal) {
     resetSigaction(task.sighand, SIGSEGV);

@@ -78,6 +78,12 @@ export class SighandStruct {
   }
 }
 
+/** Capabilities 0..63 as two words: capability n is bit n. */
+export interface CapSet {
+  readonly lo: number;
+  readonly hi: number;
+}
+
 /** User and group identities. Never changed in place: setuid and kin replace it. */
 export interface Cred {
   readonly uid: number;
@@ -89,6 +95,12 @@ export interface Cred {
   readonly sgid: number;
   readonly fsgid: number;
   readonly groups: readonly number[];
+  /** What capset(2) has set; absent: capabilities follow the ids. */
+  readonly caps?: {
+    readonly effective: CapSet;
+    readonly permitted: CapSet;
+    readonly inheritable: CapSet;
+  };
 }
 
 export const ROOT_CRED: Cred = {

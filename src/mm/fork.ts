@@ -36,6 +36,8 @@ export function mmAlloc(pgdat: PgData, limits: MmLimits): MmStruct | null {
 
 function copyMmFields(mm: MmStruct, old: MmStruct): void {
   mm.flags = mmfInitFlags(old.flags);
+  mm.ipcLock = old.ipcLock;
+  mm.mayMapLow = old.mayMapLow;
   mm.mmapBase = old.mmapBase;
   mm.startCode = old.startCode;
   mm.endCode = old.endCode;

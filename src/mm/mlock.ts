@@ -9,7 +9,7 @@ import { pageAlignDown, pageAlignUp, TASK_SIZE, type Vaddr } from '../arch/riscv
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT } from '../uapi/mman.ts';
 import { mmPopulate } from './gup.ts';
-import { canDoMlock } from './mmap_limits.ts';
+import { ADDRESS_LIMIT, canDoMlock } from './mmap_limits.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
 import { VM_DROPPABLE, VM_LOCKED, VM_LOCKONFAULT, vmaIsSecretmem } from './vma.ts';
 import { VM_SPECIAL, vmaModify } from './vma_merge.ts';
@@ -30,6 +30,7 @@ function mlockFixup(vma: Vma, start: Vaddr, end: Vaddr, lockFlags: number): numb
 
 /** Stops at the first hole with -ENOMEM; what lies before it is changed. @linux mm/mlock.c:apply_vma_lock_flags */
 function applyVmaLockFlags(mm: MmStruct, start: Vaddr, end: Vaddr, lockFlags: number): number {
+  if (end >= ADDRESS_LIMIT) return -EINVAL;
   for (let addr = start; addr < end; ) {
     const vma = mm.vmas.find(addr);
     if (vma === undefined || vma.start > addr) return -ENOMEM;
@@ -55,6 +56,20 @@ function countMlockedPages(mm: MmStruct, start: Vaddr, end: Vaddr): number {
   return pages;
 }
 
+/** Bytes of the pages that `len` bytes from `addr` reach into; more than there are wraps to 0, as in Linux. */
+function wholePages(addr: Vaddr, len: number): number {
+  const bytes = pageAlignUp(len + (addr % PAGE_SIZE));
+  return bytes >= ADDRESS_LIMIT ? bytes - ADDRESS_LIMIT : bytes;
+}
+
+/** @returns false when RLIMIT_MEMLOCK forbids to lock [start, end). What of it is locked already is not counted twice. */
+function mayLock(mm: MmStruct, start: Vaddr, end: Vaddr): boolean {
+  if (mm.ipcLock) return true;
+  const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
+  const locked = (end - start) / PAGE_SIZE + mm.lockedVm;
+  return locked <= limit || locked - countMlockedPages(mm, start, end) <= limit;
+}
+
 /**
  * Locks [addr, addr + len), rounded out to pages, and faults it in.
  *
@@ -66,13 +81,9 @@ function countMlockedPages(mm: MmStruct, start: Vaddr, end: Vaddr): number {
 export function doMlock(mm: MmStruct, addr: Vaddr, len: number, flags: number): number {
   if ((flags & ~MLOCK_ONFAULT) !== 0) return -EINVAL;
   if (!canDoMlock(mm)) return -EPERM;
-  if (addr > TASK_SIZE || len > TASK_SIZE) return -ENOMEM;
   const start = pageAlignDown(addr);
-  const end = pageAlignUp(addr + len);
-  let locked = (end - start) / PAGE_SIZE + mm.lockedVm;
-  const limit = mm.limits.memlock / PAGE_SIZE;
-  if (locked > limit) locked -= countMlockedPages(mm, start, end);
-  if (locked > Math.floor(limit)) return -ENOMEM;
+  const end = start + wholePages(addr, len);
+  if (!mayLock(mm, start, end)) return -ENOMEM;
   const lockFlags = flags === 0 ? VM_LOCKED : VM_LOCKED_MASK;
   const err = applyVmaLockFlags(mm, start, end, lockFlags);
   return err !== 0 ? err : mlockPosixError(mmPopulate(mm, start, end, false));
@@ -84,10 +95,10 @@ function mlockPosixError(err: number): number {
   return err === -ENOMEM ? -EAGAIN : err;
 }
 
-/** @returns 0, or -ENOMEM where something is not mapped. @linux mm/mlock.c:SYSCALL_DEFINE2(munlock) */
+/** @returns 0, -ENOMEM where something is not mapped, or -EINVAL. @linux mm/mlock.c:SYSCALL_DEFINE2(munlock) */
 export function doMunlock(mm: MmStruct, addr: Vaddr, len: number): number {
-  if (addr > TASK_SIZE || len > TASK_SIZE) return -ENOMEM;
-  return applyVmaLockFlags(mm, pageAlignDown(addr), pageAlignUp(addr + len), 0);
+  const start = pageAlignDown(addr);
+  return applyVmaLockFlags(mm, start, start + wholePages(addr, len), 0);
 }
 
 /** Sets the flags of future and present mappings; too many VMAs is no error. @linux mm/mlock.c:apply_mlockall_flags */
@@ -112,7 +123,8 @@ export function doMlockall(mm: MmStruct, flags: number): number {
   if (flags === MCL_ONFAULT) return -EINVAL;
   if (!canDoMlock(mm)) return -EPERM;
   const current = (flags & MCL_CURRENT) !== 0;
-  if (current && mm.totalVm * PAGE_SIZE > mm.limits.memlock) return -ENOMEM;
+  const limit = Math.floor(mm.limits.memlock / PAGE_SIZE);
+  if (current && !mm.ipcLock && mm.totalVm > limit) return -ENOMEM;
   applyMlockallFlags(mm, flags);
   if (current) mmPopulate(mm, 0, TASK_SIZE, true);
   return 0;

@@ -184,7 +184,9 @@ export class MmStruct {
   /** VMAs with one of VM_UNSHAREABLE: 0 lets fork share every table without looking at VMAs. Kept by vmaFlagsChanged() and kin. */
   unshareableVmas = 0;
 
-  /** CAP_SYS_RAWIO of whoever maps now: fixed mappings may go below MMAP_MIN_ADDR. */
+  /** CAP_IPC_LOCK of its tasks: RLIMIT_MEMLOCK is not for them. Kept by kernel/cred.ts, as the next. */
+  ipcLock = false;
+  /** CAP_SYS_RAWIO of its tasks: fixed mappings may go below MMAP_MIN_ADDR. */
   mayMapLow = false;
   /** Highest address for mappings placed by the kernel: they grow down from here. */
   mmapBase: Vaddr = 0;

@@ -36,7 +36,7 @@ export function vmEnoughMemory(mm: MmStruct, pages: number): boolean {
 
 /** @returns false when locking `bytes` more would exceed RLIMIT_MEMLOCK. @linux mm/mmap.c:mlock_future_ok */
 export function mlockFutureOk(mm: MmStruct, vmFlags: number, bytes: number): boolean {
-  if ((vmFlags & VM_LOCKED) === 0) return true;
+  if ((vmFlags & VM_LOCKED) === 0 || mm.ipcLock) return true;
   return mm.lockedVm * PAGE_SIZE + bytes <= mm.limits.memlock;
 }
 
@@ -48,5 +48,5 @@ export function mapDenyWriteExec(mm: MmStruct, old: number, next: number): boole
 
 /** @linux mm/mlock.c:can_do_mlock */
 export function canDoMlock(mm: MmStruct): boolean {
-  return mm.limits.memlock !== 0;
+  return mm.ipcLock || mm.limits.memlock !== 0;
 }

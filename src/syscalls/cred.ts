@@ -2,8 +2,17 @@
 
 import { copyFromUser, copyToUser, putUser32 } from '../mm/uaccess.ts';
 import { EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
+import {
+  CAP_FULL_SET,
+  capEffective,
+  capInheritable,
+  capPermitted,
+  capset,
+  commitCreds,
+} from '../kernel/cred.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import type { Cred, Task } from '../kernel/task.ts';
+import { CAPABILITY_VERSION_3 } from '../uapi/capability.ts';
+import type { CapSet, Cred, Task } from '../kernel/task.ts';
 import type { SyscallArgs } from './args.ts';
 
 const NGROUPS_MAX = 65536;
@@ -27,7 +36,7 @@ export function sysGetegid(_kernel: Kernel, task: Task): number {
 }
 
 function commit(task: Task, cred: Cred): number {
-  task.cred = cred;
+  commitCreds(task, cred);
   return 0;
 }
 
@@ -175,27 +184,46 @@ export function sysSetgroups(_kernel: Kernel, task: Task, args: SyscallArgs): nu
   return commit(task, { ...task.cred, groups: Array.from(groups) });
 }
 
-const CAPABILITY_VERSION_3 = 0x2008_0522;
-/** Capabilities 0..40, as two words. */
-const ALL_CAPS = [0xffff_ffff, 0x1ff] as const;
-
-/** capget(2): root has all capabilities, others none. */
-export function sysCapget(kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const header = new Uint32Array(2);
-  const mm = task.mm!;
-  if (copyFromUser(mm, new Uint8Array(header.buffer), args.ulong(0)) !== 0) return -EFAULT;
-  if (header[0] !== CAPABILITY_VERSION_3) {
-    if (putUser32(mm, args.ulong(0), CAPABILITY_VERSION_3) !== 0) return -EFAULT;
-    return args.ulong(1) === 0 ? 0 : -EINVAL;
-  }
-  const target = header[1] === 0 ? task : kernel.tasks.get(header[1]!);
-  if (target === undefined) return -ESRCH;
-  const [lo, hi] = target.cred.euid === 0 ? ALL_CAPS : [0, 0];
-  const data = new Uint32Array([lo, lo, 0, hi, hi, 0]);
-  return copyToUser(mm, args.ulong(1), new Uint8Array(data.buffer));
+/** What capget() and capset() are about. */
+interface CapHeader {
+  readonly version: number;
+  readonly pid: number;
 }
 
-/** capset(2): accepted from root, without effect: ids decide. */
-export function sysCapset(_kernel: Kernel, task: Task): number {
-  return task.cred.euid === 0 ? 0 : -EPERM;
+/** @returns the header, with another version than 3 answered, or -EFAULT. @linux kernel/capability.c:cap_validate_magic */
+function readCapHeader(task: Task, addr: number): CapHeader | number {
+  const words = new Int32Array(2);
+  const mm = task.mm!;
+  if (copyFromUser(mm, new Uint8Array(words.buffer), addr) !== 0) return -EFAULT;
+  const [version = 0, pid = 0] = words;
+  if (version === CAPABILITY_VERSION_3) return { version, pid };
+  return putUser32(mm, addr, CAPABILITY_VERSION_3) === 0 ? { version, pid } : -EFAULT;
+}
+
+export function sysCapget(kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const header = readCapHeader(task, args.ulong(0));
+  if (typeof header === 'number') return header;
+  const { version, pid } = header;
+  if (version !== CAPABILITY_VERSION_3) return args.ulong(1) === 0 ? 0 : -EINVAL;
+  if (pid < 0) return -EINVAL;
+  const target = pid === 0 ? task : kernel.tasks.get(pid);
+  if (target === undefined) return -ESRCH;
+  const { cred } = target;
+  const sets = [capEffective(cred), capPermitted(cred), capInheritable(cred)];
+  const data = new Int32Array([...sets.map(({ lo }) => lo), ...sets.map(({ hi }) => hi)]);
+  return copyToUser(task.mm!, args.ulong(1), new Uint8Array(data.buffer));
+}
+
+export function sysCapset(_kernel: Kernel, task: Task, args: SyscallArgs): number {
+  const header = readCapHeader(task, args.ulong(0));
+  if (typeof header === 'number') return header;
+  if (header.version !== CAPABILITY_VERSION_3) return -EINVAL;
+  if (header.pid !== 0 && header.pid !== task.pid) return -EPERM;
+  const words = new Int32Array(6);
+  if (copyFromUser(task.mm!, new Uint8Array(words.buffer), args.ulong(1)) !== 0) return -EFAULT;
+  const set = (n: number): CapSet => ({
+    lo: words[n]! & CAP_FULL_SET.lo,
+    hi: words[n + 3]! & CAP_FULL_SET.hi,
+  });
+  return capset(task, set(0), set(1), set(2));
 }

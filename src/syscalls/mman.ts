@@ -5,6 +5,8 @@ import { pageAlignUp } from '../arch/riscv/pgtable.ts';
 import { doBrk } from '../mm/brk.ts';
 import { secretmemFileCreate } from '../fs/secretmem.ts';
 import { ptraceMayAccess } from '../fs/proc/pid.ts';
+import { capable } from '../kernel/cred.ts';
+import { CAP_SYS_NICE } from '../uapi/capability.ts';
 import { pidfdGetTask } from '../kernel/pidfd.ts';
 import { doMadvise, processMadviseValid, vectorMadvise } from '../mm/madvise.ts';
 import { doMincore } from '../mm/mincore.ts';
@@ -12,7 +14,6 @@ import { doMlock, doMlockall, doMunlock, doMunlockall } from '../mm/mlock.ts';
 import { doMmap, doMunmap } from '../mm/mmap.ts';
 import { doMprotect } from '../mm/mprotect.ts';
 import { doMremap } from '../mm/mremap.ts';
-import type { MmStruct } from '../mm/mm_types.ts';
 import { doMseal } from '../mm/mseal.ts';
 import { doMsync } from '../mm/msync.ts';
 import { shmemFileSetup } from '../mm/shmem.ts';
@@ -32,15 +33,8 @@ function mmapFile(task: Task, args: SyscallArgs): number {
   if (offset % PAGE_SIZE !== 0) return -EINVAL;
   if (file.fOps.mmap === undefined) return -ENODEV;
   const pgoff = offset / PAGE_SIZE;
-  const mm = mappingMm(task);
-  return doMmap(mm, args.ulong(0), args.ulong(1), args.int(2), args.int(3), file, pgoff);
-}
-
-/** The address space of a caller that is about to map. @linux security/commoncap.c:cap_mmap_addr */
-function mappingMm(task: Task): MmStruct {
   const mm = task.mm!;
-  mm.mayMapLow = task.cred.euid === 0;
-  return mm;
+  return doMmap(mm, args.ulong(0), args.ulong(1), args.int(2), args.int(3), file, pgoff);
 }
 
 export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {
@@ -48,7 +42,7 @@ export function sysMmap(kernel: Kernel, task: Task, args: SyscallArgs): number {
   if ((flags & MAP_ANONYMOUS) === 0) return mmapFile(task, args);
   if (args.ulong(5) % PAGE_SIZE !== 0) return -EINVAL;
   if ((flags & MAP_HUGETLB) !== 0) return -EINVAL;
-  const mm = mappingMm(task);
+  const mm = task.mm!;
   const addr = args.ulong(0);
   const len = args.ulong(1);
   const prot = args.int(2);
@@ -74,7 +68,7 @@ export function sysMprotect(_kernel: Kernel, task: Task, args: SyscallArgs): num
 
 export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   return doMremap(
-    mappingMm(task),
+    task.mm!,
     args.ulong(0),
     args.ulong(1),
     args.ulong(2),
@@ -113,7 +107,7 @@ export function sysProcessMadvise(_kernel: Kernel, task: Task, args: SyscallArgs
   const advice = args.int(3);
   const err = processMadviseValid(advice, remote);
   if (err !== 0) return err;
-  if (remote && task.cred.euid !== 0) return -EPERM;
+  if (remote && !capable(task.cred, CAP_SYS_NICE)) return -EPERM;
   return vectorMadvise(mm, segments, advice);
 }
 

@@ -41,6 +41,7 @@ const SELF_TESTS = [
   'signals',
   'pidfd',
   'mdwe',
+  'mlock',
 ];
 
 for (const cowPte of [true, false]) {

@@ -10,6 +10,13 @@
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import { pageAlignDown, pageAlignUp } from '../../arch/riscv/pgtable.ts';
+import {
+  CAP_EMPTY_SET,
+  CAP_FULL_SET,
+  capEffective,
+  capInheritable,
+  capPermitted,
+} from '../../kernel/cred.ts';
 import { HOST_PID, type Kernel } from '../../kernel/kernel.ts';
 import { sigHandlerAddress } from '../../kernel/signal.ts';
 import { sigBit } from '../../kernel/sigset.ts';
@@ -21,6 +28,7 @@ import {
   TASK_KILLABLE,
   TASK_RUNNING,
   TASK_STOPPED,
+  type CapSet,
   type SigSet,
   type Task,
 } from '../../kernel/task.ts';
@@ -38,8 +46,6 @@ const KB_PER_PAGE = PAGE_SIZE / 1024;
 /** No limit, as an unsigned long prints. */
 const ULONG_MAX = '18446744073709551615';
 /** Effective capabilities of root: all of them. @linux include/uapi/linux/capability.h CAP_LAST_CAP = 40 */
-const CAP_FULL_SET = '000001ffffffffff';
-const CAP_EMPTY_SET = '0000000000000000';
 /** Descriptor tables grow in steps of this. @linux NR_OPEN_DEFAULT */
 const NR_OPEN_DEFAULT = 64;
 /** Priority of a task with nice 0 as stat shows it. @linux kernel/sched/core.c:task_prio */
@@ -273,16 +279,16 @@ function taskSignals(task: Task): string {
   ].join('');
 }
 
-/** Capabilities follow the ids: root has all, nobody else has any. */
+/** @linux fs/proc/array.c:task_cap */
 function taskCap(task: Task): string {
-  const { uid, euid, suid } = task.cred;
-  const permitted = uid === 0 || euid === 0 || suid === 0 ? CAP_FULL_SET : CAP_EMPTY_SET;
+  const row = (name: string, { lo, hi }: CapSet): string => `${name}:\t${hex64(lo, hi)}\n`;
+  const { cred } = task;
   return [
-    `CapInh:\t${CAP_EMPTY_SET}\n`,
-    `CapPrm:\t${permitted}\n`,
-    `CapEff:\t${euid === 0 ? CAP_FULL_SET : CAP_EMPTY_SET}\n`,
-    `CapBnd:\t${CAP_FULL_SET}\n`,
-    `CapAmb:\t${CAP_EMPTY_SET}\n`,
+    row('CapInh', capInheritable(cred)),
+    row('CapPrm', capPermitted(cred)),
+    row('CapEff', capEffective(cred)),
+    row('CapBnd', CAP_FULL_SET),
+    row('CapAmb', CAP_EMPTY_SET),
   ].join('');
 }
 

@@ -62,6 +62,36 @@ describe('doMlock()', () => {
     mmput(mm);
   });
 
+  it('does not mind it with CAP_IPC_LOCK', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 4 * PAGE);
+    mm.limits.memlock = 0;
+    mm.ipcLock = true;
+    assert.equal(doMlock(mm, BASE, 3 * PAGE, 0), 0);
+    assert.equal(doMlockall(mm, MCL_CURRENT | MCL_FUTURE), 0);
+    const child = dupMm(mm)!;
+    assert.ok(child.ipcLock);
+    mmput(child);
+    mmput(mm);
+  });
+
+  it('tells ranges that wrap from those that reach too far', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 2 * PAGE);
+    for (const call of [
+      (len: number) => doMlock(mm, BASE, len, 0),
+      (len: number) => doMunlock(mm, BASE, len),
+    ]) {
+      assert.equal(call(2 ** 64), 0, 'all ones, rounded up to nothing');
+      assert.equal(call(2 ** 64 - BASE), -EINVAL);
+      assert.equal(call(2 ** 60), -ENOMEM);
+      assert.equal(call(0), 0);
+    }
+    assert.equal(doMlock(mm, 8, 8, 0), -ENOMEM);
+    assert.equal(mm.lockedVm, 0);
+    mmput(mm);
+  });
+
   it('locks what lies before a hole, and what cannot be faulted in, but says so', () => {
     const pgdat = testPgData(8);
     const mm = testMm(pgdat);
