@@ -12,6 +12,7 @@ import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { PAGE_SIZE } from '../../src/arch/riscv/memlayout.ts';
 import type * as Cowshed from '../../src/index.ts';
 
 /** What the parent asks for. */
@@ -28,8 +29,8 @@ export interface ChildResult {
   readonly code: number | null;
   /** A signal, or why the machine stopped; empty when the program exited. */
   readonly killed: string;
-  /** Frames in use that were not at boot and hold no cached file; null while processes are left. */
-  readonly leakedFrames: number | null;
+  /** Frames and pages of swap in use that were not at boot, and are no cached file's; 0 while processes are left. */
+  readonly leakedPages: number;
 }
 
 /** One line that this process prints. */
@@ -40,6 +41,8 @@ export type ChildReport =
 
 /** Where the programs are in the guest. */
 const GUEST_DIR = '/kselftest';
+/** Swap of a machine: what cow's largest case and the reclaim of droppable memory need, many times over. */
+const SWAP_BYTES = 256 * 2 ** 20;
 /** Milliseconds for orphans to end after the program has. */
 const ORPHAN_MS = 2000;
 const POLL_MS = 20;
@@ -57,12 +60,19 @@ async function passOn(guest: Cowshed.Process): Promise<void> {
   await Promise.all([once(guest.stdout, 'end'), once(guest.stderr, 'end')]);
 }
 
+/** Pages that somebody holds although nothing runs. */
+function leaked(machine: Cowshed.Machine): number {
+  const { swapBytes, swapFreeBytes } = machine.stats();
+  return machine.leakedFrames() + (swapBytes - swapFreeBytes) / PAGE_SIZE;
+}
+
 async function run(request: ChildRequest): Promise<ChildResult> {
   const { Machine } = (await import(pathToFileURL(dist).href)) as typeof Cowshed;
   const machine = await Machine.create({
     cowPte: request.cowPte,
     mounts: [{ host: request.dir, guest: GUEST_DIR }],
     randomSeed: 1,
+    swap: SWAP_BYTES,
   });
   const { tasks } = machine.internals;
   machine.mkdir('/dev/shm');
@@ -75,11 +85,10 @@ async function run(request: ChildRequest): Promise<ChildResult> {
     while (tasks.size > 0 && Date.now() < deadline)
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (tasks.size === 0) await drained;
-    const leakedFrames = tasks.size === 0 ? machine.leakedFrames() : null;
-    return { code, killed: signal ?? '', leakedFrames };
+    return { code, killed: signal ?? '', leakedPages: tasks.size === 0 ? leaked(machine) : 0 };
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    return { code: null, killed: text, leakedFrames: null };
+    return { code: null, killed: text, leakedPages: 0 };
   }
 }
 

@@ -69,9 +69,9 @@ function readReports(
       stderr += report.stderr;
       output += report.stderr;
     } else {
-      const { leakedFrames, ...ended } = report.result;
-      const leaked = ended.killed === '' && leakedFrames !== null && leakedFrames !== 0;
-      ending = leaked ? { ...ended, killed: `the machine has lost ${leakedFrames} frames` } : ended;
+      const { leakedPages, ...ended } = report.result;
+      const leaked = ended.killed === '' && leakedPages !== 0;
+      ending = leaked ? { ...ended, killed: `the machine has lost ${leakedPages} pages` } : ended;
     }
   }
   return { ...ending, output, stdout, stderr };
