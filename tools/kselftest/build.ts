@@ -10,7 +10,7 @@ import type { PullReport } from '../../src/debian/report.ts';
 import type { KernelSource } from './source.ts';
 
 /** Part of the cache key: a change of what is built, or how, needs a new one. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 /**
  * The libraries are built for a newer C library than many hosts' cross compilers have: these are

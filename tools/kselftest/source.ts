@@ -33,6 +33,8 @@ const SOURCE_NAME = /^linux-source-\d+\.\d+$/;
 /** What mlock-random-test, rmap and cow link. */
 const LIBRARIES = ['libcap-dev', 'libnuma-dev', 'liburing-dev'];
 const SKEW_PAUSE_MS = 2000;
+/** Part of the cache key: a change of what is unpacked needs a new one. */
+const TREE = 2;
 /** The mm tests, what they include, and what `make headers` reads. */
 const WANTED_PATHS = [
   'Makefile',
@@ -41,6 +43,7 @@ const WANTED_PATHS = [
   'arch/*/include/asm/Kbuild',
   'arch/*/include/uapi',
   'arch/*/entry/syscalls',
+  'arch/*/kernel/Makefile.syscalls',
   'include/asm-generic',
   'include/uapi',
   'include/vdso',
@@ -241,7 +244,7 @@ export async function kernelSource(options: SourceOptions): Promise<KernelSource
     if (source === undefined)
       throw new DebianError('LOCK', `Cannot use ${LOCK_FILE}: no linux-source`);
     const libraries = lock.packages.filter((one) => one !== source);
-    const dir = join(options.workDir, `linux-${source.version}`);
+    const dir = join(options.workDir, `linux-${source.version}-t${TREE}`);
     await makeOnce(dir, (staging) => {
       options.report.say(`Unpacking ${source.name} ${source.version}`);
       return unpackSource(cachePath(cacheDir, source.sha256), staging);
