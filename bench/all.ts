@@ -2,7 +2,7 @@
  * Runs the benches of the shipped bundle, one process each, and stores their JSON in
  * bench/results/, where tools/readme_table.ts reads it.
  *
- *     npm run bench [-- fork fault cpu]
+ *     npm run bench [-- fork fault break cpu]
  */
 
 import { spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 
 const PROGRAM = join('dist', 'cli.js');
 const RESULTS = join('bench', 'results');
-const BENCHES = ['fork', 'fault', 'cpu'];
+const BENCHES = ['fork', 'fault', 'break', 'cpu'];
 
 function runBench(name: string): void {
   const run = spawnSync(process.execPath, [PROGRAM, 'bench', name, '--json'], {

@@ -6,6 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { BreakRow } from '../src/bench/break.ts';
 import type { CpuRow } from '../src/bench/cpu.ts';
 import type { FaultRow } from '../src/bench/fault.ts';
 import type { ForkRow } from '../src/bench/fork.ts';
@@ -21,6 +22,7 @@ type Mode = (typeof MODES)[number];
 export interface Results {
   readonly fork: readonly ForkRow[];
   readonly fault: readonly FaultRow[];
+  readonly break: readonly BreakRow[];
   readonly cpu: readonly CpuRow[];
 }
 
@@ -33,25 +35,32 @@ function line(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`;
 }
 
+/** What was mapped: a size, and whether it was only read. */
+function sizeOf({ mappedMiB, pages }: ForkRow): string {
+  const size =
+    mappedMiB > 1024 && mappedMiB % 1024 === 0 ? `${mappedMiB / 1024} GiB` : `${mappedMiB} MiB`;
+  return pages === 'zero' ? `${size}, only read` : size;
+}
+
 function forkTable(rows: readonly ForkRow[]): string[] {
-  const sizes = [...new Set(rows.map((row) => row.mappedMiB))];
-  const find = (mib: number, mode: Mode): ForkRow | undefined =>
-    rows.find((row) => row.mappedMiB === mib && row.mode === mode);
-  const lines = sizes.map((mib) => {
-    const [native, copied, shared] = MODES.map((mode) => find(mib, mode)?.forkUs.p50);
+  const sizes = [...new Set(rows.map(sizeOf))];
+  const find = (size: string, mode: Mode): ForkRow | undefined =>
+    rows.find((row) => sizeOf(row) === size && row.mode === mode);
+  const lines = sizes.map((size) => {
+    const [native, copied, shared] = MODES.map((mode) => find(size, mode)?.forkUs.p50);
     const ratio = native === undefined || shared === undefined ? '-' : ratioOf(shared, native);
-    return line([`${mib} MiB`, duration(native), duration(copied), duration(shared), ratio]);
+    return line([size, duration(native), duration(copied), duration(shared), ratio]);
   });
   const header = ['mapped', 'native', 'default fork', 'COW PTE', 'COW PTE / native'];
   return [line(header), '|---|---|---|---|---|', ...lines];
 }
 
 function largest(rows: readonly ForkRow[], mode: Mode): ForkRow | undefined {
-  const ofMode = rows.filter((row) => row.mode === mode);
+  const ofMode = rows.filter((row) => row.mode === mode && row.pages === 'anon');
   return ofMode.sort((a, b) => b.mappedMiB - a.mappedMiB)[0];
 }
 
-function otherTable({ fork, fault }: Results): string[] {
+function otherTable({ fork, fault, break: breaks }: Results): string[] {
   const forkCells = (pick: (row: ForkRow) => string): string[] =>
     MODES.map((mode) => {
       const row = largest(fork, mode);
@@ -61,6 +70,11 @@ function otherTable({ fork, fault }: Results): string[] {
     MODES.map((mode) => {
       const row = fault.find((one) => one.mode === mode && one.pattern === pattern);
       return row === undefined ? '-' : `${significant(row.perPageNs)} ns`;
+    });
+  const breakCells = (how: BreakRow['how']): string[] =>
+    MODES.map((mode) => {
+      const row = breaks.find((one) => one.mode === mode && one.how === how);
+      return row === undefined || mode !== 'cow-pte' ? '-' : duration(row.breakNs / 1000);
     });
   const mib = largest(fork, 'cow-pte')?.mappedMiB ?? 0;
   const of = `${mib} MiB`;
@@ -75,6 +89,8 @@ function otherTable({ fork, fault }: Results): string[] {
     ]),
     line(['write after fork, in order', ...faultCells('sequential'), '770 -> 795 ns']),
     line(['write after fork, random', ...faultCells('random'), '26 -> 29 ns']),
+    line(['a table of 512 pages broken by copying', ...breakCells('copy'), '']),
+    line(['a table taken over', ...breakCells('takeover'), '']),
   ];
 }
 
@@ -117,6 +133,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const results: Results = {
     fork: readRows('fork'),
     fault: readRows('fault'),
+    break: readRows('break'),
     cpu: readRows('cpu'),
   };
   const readme = readFileSync('README.md', 'utf8');

@@ -1,9 +1,9 @@
 /*
  * How long does fork() take when so much memory is mapped?
  *
- *     fork_bench MIB [ITERATIONS]
+ *     fork_bench MIB anon|zero [ITERATIONS]
  *
- * Maps and touches MIB mebibytes, prints what /proc/self/status says in the parent and in a
+ * Maps MIB mebibytes and writes every page, or only reads them, prints what /proc/self/status says in the parent and in a
  * child, then `ready`. Each line N on standard input (or ITERATIONS once) asks for N rounds; a
  * round prints `fork NS cycle NS`: fork() alone in the parent, and fork + _exit + waitpid.
  * `done` ends the answer.
@@ -70,18 +70,20 @@ static void run(u64 rounds)
 int main(int argc, char **argv)
 {
 	char line[32];
-	if (argc < 2) {
-		print("usage: fork_bench MIB [ITERATIONS]\n");
+	if (argc < 3) {
+		print("usage: fork_bench MIB anon|zero [ITERATIONS]\n");
 		return 2;
 	}
 	u64 mib = parse_dec(argv[1]);
-	if (mib)
+	if (mib && streq(argv[2], "zero"))
+		map_and_read(mib * MIB);
+	else if (mib)
 		map_and_touch(mib * MIB);
 	print_status("parent");
 	print_child_status();
 	print("ready\n");
-	if (argc > 2) {
-		run(parse_dec(argv[2]));
+	if (argc > 3) {
+		run(parse_dec(argv[3]));
 		return 0;
 	}
 	while (read_line(line, sizeof(line)) >= 0)

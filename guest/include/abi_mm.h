@@ -6,6 +6,10 @@
 
 #if defined(__x86_64__)
 #define NR_fstat 5
+#define NR_pread64 17
+#define NR_pwrite64 18
+#define NR_unlinkat 263
+#define NR_fallocate 285
 #define NR_lseek 8
 #define NR_dup 32
 #define NR_fcntl 72
@@ -25,8 +29,12 @@
 #else
 #define NR_dup 23
 #define NR_fcntl 25
+#define NR_unlinkat 35
 #define NR_ftruncate 46
+#define NR_fallocate 47
 #define NR_lseek 62
+#define NR_pread64 67
+#define NR_pwrite64 68
 #define NR_ppoll 73
 #define NR_fstat 80
 #define NR_waitid 95
@@ -60,6 +68,7 @@
 
 #define O_NONBLOCK 04000
 #define O_RDWR 02
+#define O_CREAT 0100
 
 #define P_PIDFD 3
 #define WNOHANG 1
@@ -74,10 +83,31 @@
 #define PIDFD_SELF_THREAD -10000
 #define PIDFD_SELF_THREAD_GROUP -10001
 
+#define PROT_GROWSDOWN 0x01000000
+#define MAP_GROWSDOWN 0x0100
+#define MAP_FIXED_NOREPLACE 0x100000
+#define MREMAP_DONTUNMAP 4
+#define MLOCK_ONFAULT 1
+#define RLIMIT_STACK 3
+#define RLIMIT_MEMLOCK 8
+#define FALLOC_FL_KEEP_SIZE 1
+#define FALLOC_FL_PUNCH_HOLE 2
+#define PR_SET_CHILD_SUBREAPER 36
+
+#define MADV_NORMAL 0
+#define MADV_RANDOM 1
+#define MADV_SEQUENTIAL 2
+#define MADV_WILLNEED 3
+#define MADV_REMOVE 9
+#define MADV_DOFORK 11
+#define MADV_DONTDUMP 16
+#define MADV_DODUMP 17
+#define MADV_KEEPONFORK 19
 #define MADV_COLD 20
 #define MADV_PAGEOUT 21
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#define MADV_DONTNEED_LOCKED 24
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
 

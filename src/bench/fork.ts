@@ -11,13 +11,16 @@ import { ratioOf, significant, textTable } from './table.ts';
 const PROGRAM = 'fork_bench';
 /** Sizes of the founding document, and 1 GiB, its memory example. */
 const DEFAULT_SIZES_MIB: readonly number[] = [0, 64, 128, 256, 512, 1024];
+/** Sizes for which there are not enough frames, and a small one to compare them with. */
+const DEFAULT_ZERO_SIZES_MIB: readonly number[] = [64, 4096, 51_200];
 const DEFAULT_ROUNDS = 8;
 /** Time one mode may take in a round; decides how many forks a round has. */
 const ROUND_MS = 60;
-const MIN_FORKS = 5;
 const MAX_FORKS = 150;
 /** Forks of an empty program before the first size, until V8 has compiled all it will. */
 const COMPILE_FORKS = 3000;
+/** Forks that tell how many fit into a round. */
+const ESTIMATE_FORKS = 3;
 /** Forks before each measurement, so that caches are warm. */
 const WARM_UP_FORKS = 40;
 
@@ -26,9 +29,13 @@ interface Percentiles {
   readonly p99: number;
 }
 
+/** What is mapped: pages of its own for each address, or the zero page for all of them. */
+export type MappedPages = 'anon' | 'zero';
+
 /** One line of `bench fork --json`. */
 export interface ForkRow {
   readonly mappedMiB: number;
+  readonly pages: MappedPages;
   readonly mode: BenchMode['name'];
   readonly forkUs: Percentiles;
   readonly cycleUs: Percentiles;
@@ -56,7 +63,15 @@ export interface ForkBenchResult {
 
 export interface ForkBenchOptions extends BenchOptions {
   readonly sizesMiB?: readonly number[];
+  /** Sizes of memory that is only read. */
+  readonly zeroSizesMiB?: readonly number[];
   readonly rounds?: number;
+}
+
+/** Memory of one measurement. */
+interface Mapped {
+  readonly mib: number;
+  readonly pages: MappedPages;
 }
 
 /** One mode while a size is measured. */
@@ -90,14 +105,14 @@ async function runForks(session: Session, forks: number): Promise<void> {
 
 async function warmUp(modes: readonly BenchMode[]): Promise<void> {
   for (const mode of modes) {
-    const program = mode.start(PROGRAM, ['0', String(COMPILE_FORKS)]);
+    const program = mode.start(PROGRAM, ['0', 'anon', String(COMPILE_FORKS)]);
     await program.readUntil((line) => line === 'done');
     await program.close();
   }
 }
 
-async function startSession(mode: BenchMode, mib: number): Promise<Session> {
-  const program = mode.start(PROGRAM, [String(mib)]);
+async function startSession(mode: BenchMode, mapped: Mapped): Promise<Session> {
+  const program = mode.start(PROGRAM, [String(mapped.mib), mapped.pages]);
   const lines = await program.readUntil((line) => line === 'ready');
   const memory = { parent: parseStatus(lines, 'parent'), child: parseStatus(lines, 'child') };
   const session: Session = {
@@ -106,12 +121,12 @@ async function startSession(mode: BenchMode, mib: number): Promise<Session> {
     memory,
     forkNs: [],
     cycleNs: [],
-    forksPerRound: MIN_FORKS,
+    forksPerRound: 1,
   };
-  await runForks(session, MIN_FORKS);
+  await runForks(session, ESTIMATE_FORKS);
   const cycleMs = percentile(session.cycleNs, 0.5) / 1e6;
   const fitting = Math.floor(ROUND_MS / cycleMs);
-  session.forksPerRound = Math.min(Math.max(fitting, MIN_FORKS), MAX_FORKS);
+  session.forksPerRound = Math.min(Math.max(fitting, 1), MAX_FORKS);
   if (fitting >= MAX_FORKS) await runForks(session, WARM_UP_FORKS);
   session.forkNs.length = 0;
   session.cycleNs.length = 0;
@@ -125,9 +140,10 @@ function microseconds(samplesNs: readonly number[]): Percentiles {
   };
 }
 
-function toRow(mappedMiB: number, session: Session): ForkRow {
+function toRow({ mib, pages }: Mapped, session: Session): ForkRow {
   return {
-    mappedMiB,
+    mappedMiB: mib,
+    pages,
     mode: session.mode,
     forkUs: microseconds(session.forkNs),
     cycleUs: microseconds(session.cycleNs),
@@ -138,11 +154,11 @@ function toRow(mappedMiB: number, session: Session): ForkRow {
 
 async function measureSize(
   modes: readonly BenchMode[],
-  mib: number,
+  mapped: Mapped,
   rounds: number,
 ): Promise<Session[]> {
   const sessions: Session[] = [];
-  for (const mode of modes) sessions.push(await startSession(mode, mib));
+  for (const mode of modes) sessions.push(await startSession(mode, mapped));
   for (let i = 0; i < rounds; i++) {
     for (const session of roundOrder(sessions, i)) await runForks(session, session.forksPerRound);
   }
@@ -150,20 +166,29 @@ async function measureSize(
   return sessions;
 }
 
-/** Runs the fork benchmark. Rows come by size, then native, default, cow-pte. */
+function whatToMap({ sizesMiB, zeroSizesMiB }: ForkBenchOptions): Mapped[] {
+  const anon = sizesMiB ?? DEFAULT_SIZES_MIB;
+  const zero = zeroSizesMiB ?? (sizesMiB === undefined ? DEFAULT_ZERO_SIZES_MIB : []);
+  return [
+    ...anon.map((mib) => ({ mib, pages: 'anon' as const })),
+    ...zero.map((mib) => ({ mib, pages: 'zero' as const })),
+  ];
+}
+
+/** Runs the fork benchmark. Rows come by kind of page, size, then native, default, cow-pte. */
 export function runForkBench(options: ForkBenchOptions): Promise<ForkBenchResult> {
   return withModes(PROGRAM, options, async ({ modes, skipped }) => {
-    const sizes = options.sizesMiB ?? DEFAULT_SIZES_MIB;
     const rows: ForkRow[] = [];
     let memory: ForkMemory[] = [];
     options.onProgress?.('fork: warming up');
     await warmUp(modes);
-    for (const mib of sizes) {
-      options.onProgress?.(`fork with ${mib} MiB mapped`);
-      const sessions = await measureSize(modes, mib, options.rounds ?? DEFAULT_ROUNDS);
-      rows.push(...sessions.map((session) => toRow(mib, session)));
+    for (const mapped of whatToMap(options)) {
+      options.onProgress?.(`fork with ${mapped.mib} MiB of ${mapped.pages} pages mapped`);
+      const sessions = await measureSize(modes, mapped, options.rounds ?? DEFAULT_ROUNDS);
+      rows.push(...sessions.map((session) => toRow(mapped, session)));
+      if (mapped.pages === 'zero') continue;
       memory = sessions.map((session) => ({
-        mappedMiB: mib,
+        mappedMiB: mapped.mib,
         mode: session.mode,
         ...session.memory,
       }));
@@ -176,6 +201,7 @@ export function runForkBench(options: ForkBenchOptions): Promise<ForkBenchResult
 export function formatForkTable({ rows, skipped }: ForkBenchResult): string {
   const header = [
     'mapped',
+    'pages',
     'mode',
     'fork p50',
     'p99',
@@ -186,10 +212,12 @@ export function formatForkTable({ rows, skipped }: ForkBenchResult): string {
   ];
   const cells = rows.map((row) => {
     const native = rows.find(
-      ({ mode, mappedMiB }) => mode === 'native' && mappedMiB === row.mappedMiB,
+      ({ mode, mappedMiB, pages }) =>
+        mode === 'native' && mappedMiB === row.mappedMiB && pages === row.pages,
     );
     return [
       `${row.mappedMiB} MiB`,
+      row.pages,
       row.mode,
       `${significant(row.forkUs.p50)} us`,
       significant(row.forkUs.p99),

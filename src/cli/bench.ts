@@ -11,6 +11,7 @@ interface BenchFlags {
   readonly memory?: string;
   readonly rounds?: string;
   readonly sizes?: string;
+  readonly zeroSizes?: string;
   readonly size?: string;
   readonly writes?: string;
   readonly kernels?: string;
@@ -76,12 +77,20 @@ async function print<T extends { readonly rows: readonly unknown[] }>(
 
 async function benchFork(flags: BenchFlags): Promise<void> {
   const { runForkBench, formatForkTable } = await import('../bench/fork.ts');
-  const sizesMiB = flags.sizes?.split(',').map((size) => parseMiB(size, '--sizes'));
-  await print(
-    flags,
-    (options) => runForkBench({ ...options, ...(sizesMiB === undefined ? {} : { sizesMiB }) }),
-    formatForkTable,
-  );
+  const sizes = (text: string | undefined, flag: string): number[] | undefined =>
+    text?.split(',').map((size) => parseMiB(size, flag));
+  const sizesMiB = sizes(flags.sizes, '--sizes');
+  const zeroSizesMiB = sizes(flags.zeroSizes, '--zero-sizes');
+  const named = {
+    ...(sizesMiB === undefined ? {} : { sizesMiB }),
+    ...(zeroSizesMiB === undefined ? {} : { zeroSizesMiB }),
+  };
+  await print(flags, (options) => runForkBench({ ...options, ...named }), formatForkTable);
+}
+
+async function benchBreak(flags: BenchFlags): Promise<void> {
+  const { runBreakBench, formatBreakTable } = await import('../bench/break.ts');
+  await print(flags, runBreakBench, formatBreakTable);
 }
 
 async function benchFault(flags: BenchFlags): Promise<void> {
@@ -125,12 +134,11 @@ export function benchCommand(): Command {
   return new Command('bench')
     .description('Measures the machine beside this host; every ratio comes from one run.')
     .addCommand(
-      subcommand(
-        'fork',
-        'latency of fork() and of fork + exit + wait, by mapped memory',
-        benchFork,
-      ).option('--sizes <list>', 'mapped memory in MiB, such as 0,64,1024'),
+      subcommand('fork', 'latency of fork() and of fork + exit + wait, by mapped memory', benchFork)
+        .option('--sizes <list>', 'memory in MiB of which every page is written, such as 0,64,1024')
+        .option('--zero-sizes <list>', 'memory that is only read, such as 4g,50g'),
     )
+    .addCommand(subcommand('break', 'cost of making one shared page table private', benchBreak))
     .addCommand(
       subcommand('fault', 'cost of a write after fork, sequential and random', benchFault)
         .option('--size <size>', 'mapped memory in MiB')

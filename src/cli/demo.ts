@@ -45,7 +45,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     );
   }
   try {
-    const fork = await runForkBench({ ...options, rounds: FORK_ROUNDS });
+    const fork = await runForkBench({ ...options, rounds: FORK_ROUNDS, zeroSizesMiB: [] });
     show(
       'Memory after a fork: resident set and page tables of parent and child, 1 GiB mapped',
       formatMemoryTable(fork),
