@@ -33,6 +33,7 @@ const ECALL = 0x73;
 /** @returns the page's file, one for all programs of a machine; null when memory is out. */
 export function vdsoSetup(pgdat: PgData): VmFile | null {
   const file = shmemFileSetup(pgdat, '[vdso]', PAGE_SIZE);
+  file.mapping.unevictable = true;
   const code = new Uint8Array(8);
   const view = new DataView(code.buffer);
   view.setUint32(0, liA7(NR_RT_SIGRETURN), true);

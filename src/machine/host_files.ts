@@ -86,7 +86,8 @@ export class HostFiles {
   cachedPages(): number {
     let pages = 0;
     for (const sb of this.vfs.superBlocks) {
-      for (const inode of sb.caches) pages += inode.cache?.pages.size ?? 0;
+      for (const { cache } of sb.caches)
+        if (cache !== null) pages += cache.pages.size - cache.swapped;
     }
     return pages;
   }

@@ -8,6 +8,7 @@ import { TIME_SLICE, accountRuntime, switchTo } from '../kernel/sched.ts';
 import { checkCpuLimit } from '../kernel/sys.ts';
 import { TASK_RUNNING } from '../kernel/task.ts';
 import { NSEC_PER_MSEC } from '../kernel/time.ts';
+import { kswapd } from '../mm/vmscan.ts';
 import { runSlice, type TrapContext } from './trap.ts';
 
 /** Longest time without a turn of the host's event loop, ns. */
@@ -85,6 +86,7 @@ export class MachineLoop {
       const now = accountRuntime(kernel);
       if (timers.nearest <= now) timers.run(now);
       if (now >= end || this.stopped) return;
+      if (kernel.pgdat.kswapdWanted) kswapd(kernel.pgdat);
       const task = runQueue.dequeue();
       if (task === null) return;
       switchTo(kernel, task);

@@ -97,8 +97,22 @@ export function pageAddNewAnonRmap(pgdat: PgData, pfn: Pfn, vma: Vma, addr: Vadd
 
 /** Makes an anonymous page that only `vma` maps its own. @linux mm/rmap.c:folio_move_anon_rmap */
 export function pageMoveAnonRmap(pgdat: PgData, pfn: Pfn, vma: Vma, addr: Vaddr): void {
+  setAnonRmap(pgdat, pfn, vma.anonVma!, vma, addr);
+}
+
+/**
+ * Makes a page that came back from swap and that others may map too an anonymous page of the
+ * oldest AnonVma of `vma`: whoever has an entry that names the same slot got it by a fork, and
+ * is in that chain.
+ * @linux mm/rmap.c:__folio_set_anon (anon_vma->root)
+ */
+export function pageSetSharedAnonRmap(pgdat: PgData, pfn: Pfn, vma: Vma, addr: Vaddr): void {
+  setAnonRmap(pgdat, pfn, vma.anonVmaChain[0]!.anonVma, vma, addr);
+}
+
+function setAnonRmap(pgdat: PgData, pfn: Pfn, anonVma: AnonVma, vma: Vma, addr: Vaddr): void {
   const { page } = pgdat;
-  page.mapping[pfn] = vma.anonVma!.id;
+  page.mapping[pfn] = anonVma.id;
   page.index[pfn] = lowHalf(vma.pgoff + (addr - vma.start) / PAGE_SIZE);
 }
 

@@ -8,25 +8,42 @@
  *     shared file        unchanged         same           one more mapping
  *     zero page          unchanged         same           not counted
  *     none (marker)      unchanged         same
+ *     in swap            exclusive cleared same           one more entry names the slot
  *
  * @linux mm/memory.c:copy_pte_range
  */
 
 import {
   entryPtr,
-  pteIsMarker,
   ptePfn,
   PTE_SOFT_DIRTY,
+  PTE_SWP_EXCLUSIVE,
+  PTE_SWP_SOFT_DIRTY,
   PTE_SPECIAL,
   PTE_V,
   PTE_W,
   PTE_WORDS,
   type Pfn,
   type Pte,
+  type PtePtr,
 } from '../arch/riscv/pgtable.ts';
-import { bug } from '../lib/assert.ts';
 import type { PgData } from './mm_types.ts';
 import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED, pageMaybeDmaPinned } from './page.ts';
+import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
+import { swapDuplicate } from './swapfile.ts';
+
+/**
+ * The copy of an entry that is not present: one more names the slot, and the page in it is
+ * nobody's alone any more.
+ * @linux mm/memory.c:copy_nonpresent_pte
+ */
+function copyNonpresentPte(pgdat: PgData, at: PtePtr, pte: Pte): Pte {
+  if (!isSwapPte(pte)) return pte;
+  swapDuplicate(pgdat, pteToSwapEntry(pte));
+  const copy = (pte & ~PTE_SWP_EXCLUSIVE) as Pte;
+  pgdat.ram.u32[at] = copy;
+  return copy;
+}
 
 /**
  * Copies entries [first, last) of table `src` into `dst`, whose entries there are empty, and
@@ -48,9 +65,11 @@ export function copyPteRange(
   const end = start + (last - first) * PTE_WORDS;
   const shift = entryPtr(dst, first) - start;
   const kept = clearSoftDirty ? ~(PTE_SOFT_DIRTY | PTE_W) : -1;
+  const keptSwap = clearSoftDirty ? ~PTE_SWP_SOFT_DIRTY : -1;
   let anon = 0;
   let shmem = 0;
   let file = 0;
+  let swap = 0;
   for (let at = start as number; at < end; at += PTE_WORDS) {
     let pte = u32[at] as Pte;
     if (pte === 0) continue;
@@ -69,8 +88,8 @@ export function copyPteRange(
       } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
     } else if ((pte & PTE_V) === 0) {
-      if (!pteIsMarker(pte)) bug('copy_pte_range: swap entry');
-      u32[at + shift] = pte;
+      if (isSwapPte(pte)) swap++;
+      u32[at + shift] = copyNonpresentPte(pgdat, at as PtePtr, pte) & keptSwap;
       continue;
     }
     u32[at + shift] = pte & kept;
@@ -78,6 +97,7 @@ export function copyPteRange(
   pgdat.page.ptAnon[dst]! += anon;
   pgdat.page.ptShmem[dst]! += shmem;
   pgdat.page.ptFile[dst]! += file;
+  pgdat.page.ptSwap[dst]! += swap;
 }
 
 /** @returns true when the page may not get a second mapping: somebody reads or writes it by its frame. */

@@ -14,13 +14,18 @@ import {
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import { EFAULT, ENOMEM } from '../uapi/errno.ts';
+import { EFAULT, EIO, ENOMEM } from '../uapi/errno.ts';
 import { copyFromIter, copyToIter, iovZero, type IovIter } from './iov_iter.ts';
 import type { AddressSpace, FaultContext, Vma, VmFile, VmOperations } from './mm_types.ts';
 import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UNEVICTABLE, PG_UPTODATE } from './page.ts';
 import { ptAccountAdd, vmaPageProt } from './pte_ops.ts';
+import { pageMkclean } from './rmap.ts';
 import { folioMarkAccessed, lruAdd } from './swap.ts';
+import { swapReadPage } from './swap_state.ts';
+import { SWAP_ENTRY_POISONED, valueToSwapEntry, type SwapEntry } from './swap_types.ts';
+import { swapFree } from './swapfile.ts';
+import { flushTlbEveryone } from './tlbflush.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
 
 /** Pages mapped around a read fault when the cache has them. Linux's default (fault_around_bytes = 64 KiB). */
@@ -58,13 +63,37 @@ function readNewPage(mapping: AddressSpace, index: number): number {
 }
 
 /**
+ * Brings a page of the cache back from swap.
+ * @returns a frame number with a reference for the caller, -ENOMEM, or -EIO.
+ * @linux mm/shmem.c:shmem_swapin_folio
+ */
+function shmemSwapinFolio(mapping: AddressSpace, index: number, entry: SwapEntry): number {
+  const { pgdat } = mapping;
+  if (entry === SWAP_ENTRY_POISONED) return -EIO;
+  const pfn = allocPage(pgdat);
+  if (pfn === NO_PFN) return -ENOMEM;
+  pgdat.vmstat.pgmajfault++;
+  const err = swapReadPage(pgdat, entry, pfn);
+  if (err !== 0) {
+    freePage(pgdat, pfn);
+    return err;
+  }
+  addToPageCache(mapping, index, pfn);
+  pgdat.page.flags[pfn]! |= PG_DIRTY;
+  mapping.swapped--;
+  swapFree(pgdat, entry);
+  return pfn;
+}
+
+/**
  * The page at `index`, read in or made if missing, with a reference for the caller.
- * @returns a frame number, -ENOMEM, or what readFolio() failed with.
+ * @returns a frame number, -ENOMEM, -EIO, or what readFolio() failed with.
  * @linux mm/filemap.c:filemap_get_pages
  */
 export function filemapGetPage(mapping: AddressSpace, index: number): number {
   const pfn = mapping.pages.get(index);
   if (pfn === 0) return readNewPage(mapping, index);
+  if (pfn < 0) return shmemSwapinFolio(mapping, index, valueToSwapEntry(pfn));
   getPage(mapping.pgdat, pfn as Pfn);
   return pfn;
 }
@@ -139,6 +168,31 @@ export function filemapWrite(mapping: AddressSpace, from: IovIter, pos: number):
   return done;
 }
 
+/**
+ * Writes changed pages of bytes [start, end) back. Their mappings become read-only first, so
+ * that what is written from now on is a change again.
+ * @returns 0, or -EIO: pages that were not written stay changed.
+ * @linux mm/filemap.c:filemap_fdatawrite_range
+ */
+export function filemapFdatawrite(mapping: AddressSpace, start: number, end: number): number {
+  const { pgdat } = mapping;
+  const { writePage } = mapping.ops;
+  if (writePage === undefined) return 0;
+  const { flags } = pgdat.page;
+  let failed = 0;
+  const last = Math.ceil(end / PAGE_SIZE) - 1;
+  mapping.pages.forEach(Math.floor(start / PAGE_SIZE), last, (index, value) => {
+    if (value < 0) return;
+    pageMkclean(pgdat, value as Pfn);
+    if ((flags[value]! & PG_DIRTY) === 0) return;
+    pgdat.vmstat.pgpgout++;
+    if (writePage(mapping, index, value as Pfn) === 0) flags[value]! &= ~PG_DIRTY;
+    else failed = -EIO;
+  });
+  flushTlbEveryone(pgdat);
+  return failed;
+}
+
 /** @linux mm/filemap.c:filemap_fault */
 function filemapFault(ctx: FaultContext): number {
   const { file } = ctx.vma;
@@ -175,7 +229,7 @@ function filemapMapPages(vma: Vma, addr: Vaddr, ptep: PtePtr): void {
     const near = (ptep + (i - slot) * PTE_WORDS) as PtePtr;
     if (u32[near] !== 0) continue;
     const pfn = mapping.pages.get(pgoff + i - slot) as Pfn;
-    if (pfn === NO_PFN) continue;
+    if (pfn <= NO_PFN) continue;
     getPage(pgdat, pfn);
     pgdat.page.mapcount[pfn]!++;
     ptAccountAdd(mm, near, pfn);

@@ -21,6 +21,7 @@ import {
   vmaPages,
 } from './vma.ts';
 import { vmStatAccount } from './vma_account.ts';
+import { tryToFreePages } from './vmscan.ts';
 import { exitPgtables } from './zap.ts';
 
 /**
@@ -90,6 +91,21 @@ function dupMmap(mm: MmStruct, old: MmStruct): number {
   return share ? sharePageTables(mm, old) : 0;
 }
 
+/** One attempt at dupMm(). @returns null when no frame is free and none may be reclaimed. */
+function tryDupMm(old: MmStruct): MmStruct | null {
+  const mm = mmAlloc(old.pgdat, old.limits);
+  if (mm === null) return null;
+  copyMmFields(mm, old);
+  const err = dupMmap(mm, old);
+  flushTlbWrite(old);
+  if (err === 0) return mm;
+  mmput(mm);
+  return null;
+}
+
+/** Frames reclaimed for a second attempt; twice as many for each further one. */
+const FORK_RECLAIM = 64;
+
 /**
  * fork's copy of an address space: VMAs duplicated, page tables shared or copied.
  * The first fork after COW page tables were asked for turns them on.
@@ -103,18 +119,20 @@ export function dupMm(old: MmStruct): MmStruct | null {
   if ((old.flags & MMF_COW_PTE_READY) !== 0) {
     old.flags = (old.flags & ~MMF_COW_PTE_READY) | MMF_COW_PTE;
   }
-  const mm = mmAlloc(old.pgdat, old.limits);
-  if (mm === null) return null;
-  copyMmFields(mm, old);
-  const err = dupMmap(mm, old);
-  flushTlbWrite(old);
-  if (err === 0) return mm;
-  mmput(mm);
-  return null;
+  const { pgdat } = old;
+  for (let frames = FORK_RECLAIM; ; frames *= 2) {
+    // Reclaim would find the child's tables half made and its counters ahead of them.
+    pgdat.reclaimDeferred = false;
+    pgdat.noReclaim++;
+    const mm = tryDupMm(old);
+    pgdat.noReclaim--;
+    if (mm !== null || !pgdat.reclaimDeferred || tryToFreePages(pgdat, frames) === 0) return mm;
+  }
 }
 
 /** Unmaps everything. @linux mm/mmap.c:exit_mmap */
 function exitMmap(mm: MmStruct): void {
+  if (mm.lockedVm !== 0) mm.pgdat.munlocked = true;
   exitPgtables(mm);
   for (const vma of mm.vmas) {
     unlinkAnonVmas(vma);

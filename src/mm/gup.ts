@@ -163,6 +163,8 @@ function followPagePte(vma: Vma, addr: Vaddr, flags: number): number {
   if (kept || (flags & FOLL_WRITE) !== 0) {
     if (breakCowPath(mm, addr) !== 0) return -ENOMEM;
     ptep = ptePtrOf(mm, addr);
+    // The break may have had to reclaim the page for its tables.
+    if ((u32[ptep]! & PTE_V) === 0) return NO_PFN;
   }
   const pte = u32[ptep] as Pte;
   const pfn = ptePfn(pte);

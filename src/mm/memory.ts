@@ -9,6 +9,7 @@
  *     none            write     new zeroed page; file: page cache (shared), copy (private)
  *     read-only       write     exclusive or last user: made writable; else copied
  *     read-only       unshare   as write, but left read-only
+ *     in swap         any       read back, then as read-only unless it is nobody else's
  *
  * @linux mm/memory.c
  */
@@ -18,13 +19,17 @@ import {
   mkPte,
   pageAlignDown,
   pteIsGuard,
+  pteIsMarker,
   ptePfn,
   PTE_A,
   PTE_D,
   PTE_SOFT_DIRTY,
   PTE_SPECIAL,
+  PTE_SWP_EXCLUSIVE,
+  PTE_SWP_SOFT_DIRTY,
   PTE_V,
   PTE_W,
+  tableOf,
   type Pfn,
   type Pte,
   type PtePtr,
@@ -32,22 +37,37 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { bug } from '../lib/assert.ts';
 import { EFAULT, ENOMEM } from '../uapi/errno.ts';
-import { anonVmaPrepare, pageAddNewAnonRmap, pageMoveAnonRmap } from './anon_vma.ts';
+import {
+  anonVmaPrepare,
+  pageAddNewAnonRmap,
+  pageMoveAnonRmap,
+  pageSetSharedAnonRmap,
+} from './anon_vma.ts';
 import { pteAlloc } from './cow_pte.ts';
-import type { FaultContext, MmStruct, Vma } from './mm_types.ts';
-import { allocPage, allocZeroedPage, copyPage, putPage } from './page_alloc.ts';
-import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, pageAnon } from './page.ts';
+import {
+  MM_SWAPENTS,
+  type FaultContext,
+  type MmStruct,
+  type PgData,
+  type Vma,
+} from './mm_types.ts';
+import { allocPage, allocZeroedPage, copyPage, getPage, putPage } from './page_alloc.ts';
+import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE, pageAnon } from './page.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
 import { pageRemoveRmap, ptAccountAdd, vmaPageProt, vmGetPageProt } from './pte_ops.ts';
+import { folioFreeSwap, lookupSwapCache, swapinFolio } from './swap_state.ts';
+import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
+import { swapFree, vmSwapFull } from './swapfile.ts';
 import { flushTlbPage } from './tlbflush.ts';
 import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
   VM_FAULT_ERROR,
   VM_FAULT_OOM,
+  VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from './vm_fault.ts';
-import { VM_SHARED, VM_WRITE } from './vma.ts';
+import { VM_LOCKED, VM_SHARED, VM_WRITE } from './vma.ts';
 
 /** Leaf bits of an anonymous page that is being written: by its process, or by force. */
 function anonProt(vma: Vma): number {
@@ -135,22 +155,38 @@ function wpPageCopy(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte, unshare: bool
   const { mm } = vma;
   const { pgdat } = mm;
   if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
-  const special = (pte & PTE_SPECIAL) !== 0;
-  const pfn = special ? allocZeroedPage(pgdat) : allocPage(pgdat);
-  if (pfn === NO_PFN) return VM_FAULT_OOM;
-  if (!special) {
+  if ((pte & PTE_SPECIAL) !== 0) {
+    const pfn = allocZeroedPage(pgdat);
+    if (pfn === NO_PFN) return VM_FAULT_OOM;
+    setNewAnonPte(vma, addr, ptep, pfn);
+  } else {
     const old = ptePfn(pte);
-    copyPage(pgdat, pfn, old);
-    pageRemoveRmap(mm, ptep, old);
-    pgdat.vmstat.pgcow++;
+    // Reclaim takes no page that somebody holds: the entry still maps it afterwards.
+    getPage(pgdat, old);
+    const pfn = allocPage(pgdat);
+    if (pfn !== NO_PFN) {
+      copyPage(pgdat, pfn, old);
+      pageRemoveRmap(mm, ptep, old);
+      setNewAnonPte(vma, addr, ptep, pfn);
+      pgdat.vmstat.pgcow++;
+    }
+    putPage(pgdat, old);
+    if (pfn === NO_PFN) return VM_FAULT_OOM;
   }
-  setNewAnonPte(vma, addr, ptep, pfn);
   if (unshare) {
     const written = PTE_W | PTE_D | PTE_SOFT_DIRTY;
     pgdat.ram.u32[ptep] = (pgdat.ram.u32[ptep]! & ~written) | (pte & PTE_SOFT_DIRTY);
   }
   flushTlbPage(mm, addr);
   return 0;
+}
+
+/** @returns true when nobody but one entry holds the page; it leaves the swap cache for that. @linux mm/memory.c:wp_can_reuse_anon_folio */
+function lastUser(pgdat: PgData, pfn: Pfn): boolean {
+  const { refcount, flags } = pgdat.page;
+  const cached = (flags[pfn]! & PG_SWAPCACHE) !== 0;
+  if (cached && refcount[pfn] === 2) folioFreeSwap(pgdat, pfn);
+  return refcount[pfn] === 1;
 }
 
 /** A write to a present, read-only entry, or its unsharing. @linux mm/memory.c:do_wp_page */
@@ -167,7 +203,7 @@ function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte, unshare: boolea
   if (pageAnon(page, pfn)) {
     // The path is private here, so the exclusive bit means what it says.
     const exclusive = (page.flags[pfn]! & PG_ANON_EXCLUSIVE) !== 0;
-    if (!exclusive && page.refcount[pfn] === 1 && anonVmaPrepare(vma) === 0) {
+    if (!exclusive && lastUser(pgdat, pfn) && anonVmaPrepare(vma) === 0) {
       pageMoveAnonRmap(pgdat, pfn, vma, addr);
       page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
     }
@@ -178,10 +214,81 @@ function doWpPage(vma: Vma, addr: Vaddr, ptep: PtePtr, pte: Pte, unshare: boolea
   return wpPageCopy(vma, addr, ptep, pte, unshare);
 }
 
-/** @linux mm/memory.c:handle_pte_marker */
-function handlePteMarker(pte: Pte): number {
-  if (pteIsGuard(pte)) return VM_FAULT_SIGSEGV;
-  return bug('handle_pte_fault: swap entry');
+/**
+ * Whether a page that was just read back is better without its slot: when swap is short, when
+ * it stays in memory anyway, or when it is about to be changed.
+ * @linux mm/memory.c:should_try_to_free_swap
+ */
+function shouldFreeSwap(vma: Vma, flags: number): boolean {
+  if ((vma.flags & VM_LOCKED) !== 0 || vmSwapFull(vma.mm.pgdat)) return true;
+  return (flags & FAULT_FLAG_WRITE) !== 0;
+}
+
+/**
+ * Maps a page of the swap cache, whose reference the mapping takes over, where an entry named its
+ * slot. It is writable only if it is this entry's alone.
+ */
+function setSwappedPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn, flags: number): Pte {
+  const { mm } = vma;
+  const { pgdat } = mm;
+  const { page } = pgdat;
+  const old = pgdat.ram.u32[ptep]!;
+  const alone = (old & PTE_SWP_EXCLUSIVE) !== 0 || page.refcount[pfn] === 1;
+  if (alone) {
+    pageMoveAnonRmap(pgdat, pfn, vma, addr);
+    page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
+  } else if (page.mapcount[pfn] === 0) pageSetSharedAnonRmap(pgdat, pfn, vma, addr);
+  page.mapcount[pfn]!++;
+  let bits = vmGetPageProt(vma.flags);
+  if ((old & PTE_SWP_SOFT_DIRTY) !== 0) bits |= PTE_SOFT_DIRTY;
+  if (alone && (vma.flags & VM_WRITE) !== 0) {
+    if ((flags & FAULT_FLAG_WRITE) !== 0) bits |= PTE_W | PTE_D | PTE_SOFT_DIRTY;
+    // A write to a soft-clean page has to be noticed.
+    else if ((bits & PTE_SOFT_DIRTY) !== 0) bits |= PTE_W;
+  }
+  page.ptSwap[tableOf(ptep)]!--;
+  mm.rss[MM_SWAPENTS]!--;
+  ptAccountAdd(mm, ptep, pfn);
+  const pte = mkPte(pfn, bits);
+  pgdat.ram.u32[ptep] = pte;
+  return pte;
+}
+
+/**
+ * Brings a page back from swap.
+ * @returns 0, VM_FAULT_OOM, or VM_FAULT_SIGBUS when the device cannot give it back.
+ * @linux mm/memory.c:do_swap_page
+ * @patch 03/14
+ */
+function doSwapPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
+  const { mm } = vma;
+  const { pgdat } = mm;
+  const pte = pgdat.ram.u32[ptep] as Pte;
+  if (!isSwapPte(pte)) return nonswapFault(pte);
+  if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
+  const entry = pteToSwapEntry(pte);
+  if (lookupSwapCache(pgdat, entry) === NO_PFN) countMajorFault(mm);
+  const got = swapinFolio(pgdat, entry);
+  if (got < 0) return got === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+  const pfn = got as Pfn;
+  swapFree(pgdat, entry);
+  if (shouldFreeSwap(vma, flags)) folioFreeSwap(pgdat, pfn);
+  const now = setSwappedPte(vma, addr, ptep, pfn, flags);
+  if ((flags & FAULT_FLAG_WRITE) === 0 || (now & PTE_W) !== 0) return 0;
+  return doWpPage(vma, addr, ptep, now, false);
+}
+
+/** An entry that is neither a page nor a place in swap. @linux mm/memory.c:handle_pte_marker */
+function nonswapFault(pte: Pte): number {
+  if (!pteIsMarker(pte)) return bug('do_swap_page: page under migration');
+  return pteIsGuard(pte) ? VM_FAULT_SIGSEGV : VM_FAULT_SIGBUS;
+}
+
+/** The fault has to wait for a device. */
+function countMajorFault(mm: MmStruct): void {
+  mm.pgdat.vmstat.pgmajfault++;
+  mm.minorFaults--;
+  mm.majorFaults++;
 }
 
 /** The entry at a private or merely read path. @linux mm/memory.c:handle_pte_fault */
@@ -194,7 +301,7 @@ function handlePteFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): num
       ? doAnonymousPage(vma, addr, ptep, flags)
       : doFault(vma, addr, ptep, flags);
   }
-  if ((pte & PTE_V) === 0) return handlePteMarker(pte);
+  if ((pte & PTE_V) === 0) return doSwapPage(vma, addr, ptep, flags);
   if ((flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) !== 0 && (pte & PTE_W) === 0) {
     return doWpPage(vma, addr, ptep, pte, (flags & FAULT_FLAG_UNSHARE) !== 0);
   }

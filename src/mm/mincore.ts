@@ -1,29 +1,27 @@
 /** Which pages are resident. @linux mm/mincore.c */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import {
-  pageAlignUp,
-  pteIsMarker,
-  TASK_SIZE,
-  type Pte,
-  type Vaddr,
-} from '../arch/riscv/pgtable.ts';
+import { pageAlignUp, PTE_V, TASK_SIZE, type Pte, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { EFAULT, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
+import { NO_PFN } from './page.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
+import { lookupSwapCache } from './swap_state.ts';
+import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { copyToUser } from './uaccess.ts';
 
 /** Result bytes made at a time. */
 const CHUNK_PAGES = PAGE_SIZE;
 
-/** A page that is mapped, or that a fault would find in the page cache. Shared tables are read as they are. */
+/** A page that is mapped, or that a fault would find in the page cache or the swap cache. Shared tables are read as they are. */
 function pageResident(vma: Vma, addr: Vaddr): boolean {
   const { mm } = vma;
   const ptep = ptePtrOf(mm, addr);
-  const pte = (ptep === NO_PTEP ? 0 : mm.pgdat.ram.u32[ptep]) as Pte;
-  if (pte !== 0 && !pteIsMarker(pte)) return true;
+  const pte = (ptep === NO_PTEP ? 0 : mm.pgdat.ram.u32[ptep]!) as Pte;
+  if ((pte & PTE_V) !== 0) return true;
+  if (isSwapPte(pte)) return lookupSwapCache(mm.pgdat, pteToSwapEntry(pte)) !== NO_PFN;
   if (vma.file === null || vma.ops === null) return false;
-  return vma.file.mapping.pages.get(vma.pgoff + (addr - vma.start) / PAGE_SIZE) !== 0;
+  return vma.file.mapping.pages.get(vma.pgoff + (addr - vma.start) / PAGE_SIZE) > 0;
 }
 
 /**

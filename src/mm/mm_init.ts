@@ -5,7 +5,7 @@ import type { Ram } from '../arch/riscv/ram.ts';
 import { PgData } from './mm_types.ts';
 import { allocZeroedPage, initPageAlloc } from './page_alloc.ts';
 import { PG_RESERVED } from './page.ts';
-import { shrinkPageCache } from './vmscan.ts';
+import { tryToFreePages } from './vmscan.ts';
 
 /** A memory manager over a fresh Ram: allocator, zero page, reclaim. */
 export function createPgData(ram: Ram): PgData {
@@ -15,6 +15,6 @@ export function createPgData(ram: Ram): PgData {
   pgdat.zeroPfn = allocZeroedPage(pgdat);
   pgdat.page.flags[pgdat.zeroPfn] = PG_RESERVED;
   pgdat.managedFrames--;
-  pgdat.reclaim = (wanted) => shrinkPageCache(pgdat, wanted);
+  pgdat.reclaim = (wanted) => tryToFreePages(pgdat, wanted);
   return pgdat;
 }

@@ -124,6 +124,12 @@ export interface AddressSpaceOps {
    * @returns 0 or -errno (-EIO becomes SIGBUS in a fault).
    */
   readFolio?(mapping: AddressSpace, index: number, pfn: Pfn): number;
+  /**
+   * Writes the page at `index` back from the frame `pfn`. Allocates no frame.
+   * Absent: a changed page has no other home, and only swap can take it.
+   * @returns 0 or -errno.
+   */
+  writePage?(mapping: AddressSpace, index: number, pfn: Pfn): number;
   /** Size of the file in bytes: faults past its last page are SIGBUS. */
   size(mapping: AddressSpace): number;
 }
@@ -133,12 +139,14 @@ export class AddressSpace {
   readonly ops: AddressSpaceOps;
   /** What struct page stores: handle << 1. */
   readonly id: MappingId;
-  /** Page index -> frame; the cache holds one reference on each. */
+  /** Page index -> frame, on which the cache holds one reference; or, below 0, a place in swap (swapEntryToValue()). */
   readonly pages = new XArray();
   /** Mapped by these VMAs, in no order; vma.iMmapIndex is the place. */
   readonly iMmap: Vma[] = [];
   /** Shared memory or tmpfs: pages have no other home and count as RssShmem. */
   readonly swapBacked: boolean;
+  /** Pages that are in swap: those of `pages` that are no frames. @linux include/linux/shmem_fs.h:shmem_inode_info.swapped */
+  swapped = 0;
   /** Reclaim leaves its pages alone. @linux include/linux/pagemap.h:mapping_unevictable */
   unevictable = false;
 
@@ -235,6 +243,21 @@ export class MmStruct {
   }
 }
 
+/**
+ * Where one page is mapped, as the last rmapWalk() found it. One per machine: reclaim looks at
+ * one page after the other, and makes no garbage.
+ */
+export class RmapPlaces {
+  /** VMAs that map the page, each with an mm that counts it. Valid below nrVmas. */
+  readonly vmas: Vma[] = [];
+  nrVmas = 0;
+  /** The entries: fewer than VMAs where tables are shared. Valid below nrPteps. */
+  readonly pteps: PtePtr[] = [];
+  nrPteps = 0;
+  /** VM_* flags that any of the VMAs has. */
+  vmFlags = 0;
+}
+
 /** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
 export const MAX_ORDER = 10;
 /** Frames the per-CPU cache of single frames holds at most. */
@@ -268,6 +291,18 @@ export class PgData {
   /** Something was unlocked since the unevictable list was last looked through. */
   munlocked = false;
   readonly swap = new SwapState();
+  readonly rmap = new RmapPlaces();
+  /** vm.swappiness: how willingly anonymous memory is reclaimed, 0 to 200. Linux's default. */
+  swappiness = 60;
+  /** What reclaiming each kind has cost lately: pages written, and pages looked at in vain. */
+  anonCost = 0;
+  fileCost = 0;
+  /** Above 0, an allocation fails rather than reclaim: somebody's counts are half changed. */
+  noReclaim = 0;
+  /** An allocation failed for that since this was last cleared. */
+  reclaimDeferred = false;
+  /** Times in a row that kswapd found nothing to reclaim. */
+  kswapdFailures = 0;
   /** vm.min_free_kbytes: what the watermarks are made from. */
   minFreeKbytes = 0;
   /** Free frames below which kswapd is woken, and up to which it works. */

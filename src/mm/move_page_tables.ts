@@ -27,6 +27,7 @@ import type { MmStruct, PgData } from './mm_types.ts';
 import { pageAnon, PG_SWAPBACKED, PG_TABLE_PINNED } from './page.ts';
 import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
 import { freeTable, NO_PTEP, pmdPtrOf, ptePtrOf } from './pgtable.ts';
+import { isSwapPte } from './swap_types.ts';
 import { flushTlbRange } from './tlbflush.ts';
 import { dropCowTable, freePgtables } from './zap.ts';
 
@@ -101,12 +102,16 @@ function movePtes(pgdat: PgData, src: PtePtr, dst: PtePtr, count: number): void 
   let anon = 0;
   let shmem = 0;
   let file = 0;
+  let swap = 0;
   for (let at = src as number; at < end; at += PTE_WORDS) {
     const pte = u32[at] as Pte;
     if (pte === 0) continue;
     u32[at] = 0;
     u32[at + shift] = moveSoftDirtyPte(pte);
-    if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) continue;
+    if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) {
+      if (isSwapPte(pte)) swap++;
+      continue;
+    }
     const pfn = ptePfn(pte);
     if (pageAnon(page, pfn)) anon++;
     else if ((page.flags[pfn]! & PG_SWAPBACKED) !== 0) shmem++;
@@ -120,6 +125,8 @@ function movePtes(pgdat: PgData, src: PtePtr, dst: PtePtr, count: number): void 
   page.ptShmem[to]! += shmem;
   page.ptFile[from]! -= file;
   page.ptFile[to]! += file;
+  page.ptSwap[from]! -= swap;
+  page.ptSwap[to]! += swap;
 }
 
 /**

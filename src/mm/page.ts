@@ -25,7 +25,7 @@ export const PG_ANON_EXCLUSIVE = 1 << 3;
 export const PG_SWAPBACKED = 1 << 4;
 /** Page cache: the bytes are valid. */
 export const PG_UPTODATE = 1 << 5;
-/** Page cache: newer than the backing store. */
+/** Newer than the file it is from, or than its slot in swap. Entries may say so too (PTE_D). */
 export const PG_DIRTY = 1 << 6;
 
 /** Anonymous page, as PAGE_MAPPING_ANON in `mapping` says; stays until the page is freed. Here because loops over entries read the flags anyway. */
@@ -38,6 +38,8 @@ export const PG_ACTIVE = 1 << 14;
 export const PG_REFERENCED = 1 << 15;
 /** Not worth a look by reclaim, because a VM_LOCKED mapping holds it. */
 export const PG_UNEVICTABLE = 1 << 16;
+/** In the swap cache: `private` is the SwapEntry, and the cache holds one reference. */
+export const PG_SWAPCACHE = 1 << 17;
 /** Anonymous page whose bytes may be dropped instead of swapped out as long as it is clean (MADV_FREE), or always (VM_DROPPABLE). */
 export const PG_LAZYFREE = 1 << 18;
 
@@ -76,7 +78,7 @@ export class MemMap {
   readonly mapping: Int32Array;
   /** Offset in the mapping in pages; the virtual page number for anonymous memory, cut to 32 bits. */
   readonly index: Int32Array;
-  /** Order of a free block (PG_BUDDY). */
+  /** Order of a free block (PG_BUDDY); SwapEntry of a page in the swap cache (PG_SWAPCACHE). */
   readonly private: Int32Array;
   /** List links (frame numbers, 0 = none): free list, LRU. */
   readonly lruNext: Int32Array;

@@ -130,17 +130,26 @@ function refillPcp(pgdat: PgData): boolean {
   return count > 0;
 }
 
+/** @returns true when there are frames now. @linux mm/page_alloc.c:__alloc_pages_direct_reclaim */
+function directReclaim(pgdat: PgData): boolean {
+  if (pgdat.noReclaim !== 0) {
+    pgdat.reclaimDeferred = true;
+    return false;
+  }
+  if (pgdat.reclaim === null || pgdat.reclaim(RECLAIM_BATCH) === 0) return false;
+  return pgdat.pcpCount !== 0 || refillPcp(pgdat);
+}
+
 /**
  * One frame, its bytes undefined, with one reference; mapcount, mapping and flags are 0.
+ * Reclaim may run in it: a page the caller looks at without a reference of its own can be gone
+ * afterwards, and an entry read before may name swap now.
  * @returns NO_PFN when memory is exhausted and reclaim found nothing.
  * @linux mm/page_alloc.c:__alloc_pages
  */
 export function allocPage(pgdat: PgData): Pfn {
   if (shouldFail(pgdat)) return NO_PFN;
-  if (pgdat.pcpCount === 0 && !refillPcp(pgdat)) {
-    if (pgdat.reclaim === null || pgdat.reclaim(RECLAIM_BATCH) === 0) return NO_PFN;
-    if (pgdat.pcpCount === 0 && !refillPcp(pgdat)) return NO_PFN;
-  }
+  if (pgdat.pcpCount === 0 && !refillPcp(pgdat) && !directReclaim(pgdat)) return NO_PFN;
   const pfn = pgdat.pcp[--pgdat.pcpCount] as Pfn;
   pgdat.freeFrames--;
   initPage(pgdat, pfn);

@@ -10,7 +10,6 @@ import {
   LEVEL_PGD,
   LEVEL_PTE,
   LEVEL_SIZE,
-  MAX_SWAPFILES,
   PTE_MARKER_GUARD,
   PTE_MARKER_POISONED,
   pteIsGuard,
@@ -60,6 +59,8 @@ import {
   tableLevel,
 } from './page.ts';
 import { pathFlags, ptePtrOf, tableAt } from './pgtable.ts';
+import { SwapRecount } from './swap_check.ts';
+import { isSwapPte, valueToSwapEntry } from './swap_types.ts';
 import { VM_MAYBE_GUARD, VM_SHARED, VM_SOFTDIRTY, VM_UNSHAREABLE, vmaPages } from './vma.ts';
 
 class Recount {
@@ -68,10 +69,11 @@ class Recount {
   readonly tableRefs: Int32Array;
   /** Leaf entries of distinct tables naming a page. */
   readonly mapcount: Int32Array;
-  /** Page-cache slots naming a page. */
+  /** Slots of page caches and of the swap cache naming a page. */
   readonly cached: Int32Array;
   /** References and pins that the caller knows of, by frame. */
   readonly held: ReadonlyMap<number, number>;
+  readonly swap: SwapRecount;
   tables = 0;
 
   constructor(pgdat: PgData, held: ReadonlyMap<number, number>) {
@@ -81,6 +83,7 @@ class Recount {
     this.tableRefs = new Int32Array(nrFrames);
     this.mapcount = new Int32Array(nrFrames);
     this.cached = new Int32Array(nrFrames);
+    this.swap = new SwapRecount(pgdat);
   }
 }
 
@@ -98,9 +101,13 @@ function checkAnonEntry(pgdat: PgData, pte: Pte, pfn: Pfn): void {
 }
 
 /** @returns true for an entry that its table counts as swap. */
-function checkAbsentEntry(pte: Pte): boolean {
+function checkAbsentEntry(state: Recount, pte: Pte): boolean {
   const type = swpType(pte);
-  if (pte === 0 || type < MAX_SWAPFILES) return pte !== 0;
+  if (pte === 0) return false;
+  if (isSwapPte(pte)) {
+    state.swap.countPte(pte);
+    return true;
+  }
   if (type === SWP_MIGRATION_READ || type === SWP_MIGRATION_WRITE) return false;
   const known = PTE_MARKER_GUARD | PTE_MARKER_POISONED;
   if (type !== SWP_PTE_MARKER || (swpOffset(pte) & ~known) !== 0)
@@ -121,7 +128,7 @@ function countLeaf(state: Recount, table: Pfn): void {
     const pte = ram.u32[ptep] as Pte;
     expect(ram.u32[ptep + 1]!, 0, `high word of entry ${i} of table ${table}`);
     if ((pte & PTE_V) === 0) {
-      if (checkAbsentEntry(pte)) swap++;
+      if (checkAbsentEntry(state, pte)) swap++;
       continue;
     }
     const pfn = ptePfn(pte);
@@ -323,10 +330,15 @@ export function checkPageTables(
   });
   pgdat.mappings.forEach((mapping) => {
     if (!(mapping instanceof AddressSpace)) return;
-    mapping.pages.forEach(0, 2 ** 40, (_index, pfn) => {
-      state.cached[pfn]!++;
+    let swapped = 0;
+    mapping.pages.forEach(0, 2 ** 40, (_index, value) => {
+      if (value > 0) state.cached[value]!++;
+      else swapped++;
+      if (value < 0) state.swap.countEntry(valueToSwapEntry(value));
     });
+    expect(mapping.swapped, swapped, `pages of mapping ${mapping.id} in swap`);
   });
+  state.swap.check(state.cached);
   checkPages(state);
   checkLru(pgdat);
   expect(pgdat.pageTables, state.tables, 'number of page tables');

@@ -24,7 +24,8 @@ import {
   type Vma,
 } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
-import { PG_ANON, PG_SWAPBACKED } from './page.ts';
+import { PG_ANON, PG_SWAPBACKED, PG_SWAPCACHE } from './page.ts';
+import { folioFreeSwap } from './swap_state.ts';
 import { VM_EXEC, VM_READ, VM_SHARED, VM_SOFTDIRTY, VM_WRITE } from './vma.ts';
 
 /**
@@ -88,8 +89,11 @@ export function pageRemoveRmapInPlace(pgdat: PgData, ptep: PtePtr, pfn: Pfn): vo
   page.mapcount[pfn] = left;
   if ((flags & PG_ANON) !== 0) {
     page.ptAnon[table]!--;
-    // Its AnonVma may end before a last reference that is not a mapping.
-    if (left === 0) page.mapping[pfn] = 0;
+    if (left === 0) {
+      // Its AnonVma may end before a last reference that is not a mapping.
+      page.mapping[pfn] = 0;
+      if ((flags & PG_SWAPCACHE) !== 0) folioFreeSwap(pgdat, pfn);
+    }
   } else if ((flags & PG_SWAPBACKED) !== 0) page.ptShmem[table]!--;
   else page.ptFile[table]!--;
   putPage(pgdat, pfn);

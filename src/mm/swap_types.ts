@@ -12,6 +12,14 @@
 
 import type { Brand } from '../lib/brand.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import {
+  MAX_SWAPFILES,
+  mkSwpPte,
+  PTE_V,
+  swpOffset,
+  swpType,
+  type Pte,
+} from '../arch/riscv/pgtable.ts';
 
 /** Bits of a type in a SwapEntry. @linux include/linux/swap.h:MAX_SWAPFILES_SHIFT */
 const TYPE_BITS = 5;
@@ -25,6 +33,9 @@ export const SWAPFILE_CLUSTER = 256;
 /** A slot of an area: offset << 5 | type, never 0 because slot 0 is the header. */
 export type SwapEntry = Brand<number, 'SwapEntry'>;
 
+/** Stands in a page cache for a page whose slot could not be read when its area was switched off. */
+export const SWAP_ENTRY_POISONED = 1 as SwapEntry;
+
 export function mkSwapEntry(type: number, offset: number): SwapEntry {
   return ((offset << TYPE_BITS) | type) as SwapEntry;
 }
@@ -35,6 +46,29 @@ export function swapEntryType(entry: SwapEntry): number {
 
 export function swapEntryOffset(entry: SwapEntry): number {
   return entry >>> TYPE_BITS;
+}
+
+/** @returns true for an entry that names a slot. */
+export function isSwapPte(pte: Pte): boolean {
+  return (pte & PTE_V) === 0 && pte !== 0 && swpType(pte) < MAX_SWAPFILES;
+}
+
+export function pteToSwapEntry(pte: Pte): SwapEntry {
+  return mkSwapEntry(swpType(pte), swpOffset(pte));
+}
+
+/** An entry that names the slot, without PTE_SWP_* bits. */
+export function swapEntryToPte(entry: SwapEntry): Pte {
+  return mkSwpPte(swapEntryType(entry), swapEntryOffset(entry));
+}
+
+/** What a page cache holds for a page in swap: below 0, as frame numbers never are. @linux include/linux/swapops.h:swp_to_radix_entry */
+export function swapEntryToValue(entry: SwapEntry): number {
+  return -entry;
+}
+
+export function valueToSwapEntry(value: number): SwapEntry {
+  return -value as SwapEntry;
 }
 
 /** A block device whose size is in pages: memory or a file of the host. Errors are -EIO. */

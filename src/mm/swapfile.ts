@@ -100,3 +100,8 @@ export function swapFree(pgdat: PgData, entry: SwapEntry): void {
 export function swapCount(pgdat: PgData, entry: SwapEntry): number {
   return swapInfoOf(pgdat, entry).map[swapEntryOffset(entry)]!;
 }
+
+/** @returns true when over half of the swap is in use: slots of pages in memory are better given back. @linux include/linux/swap.h:vm_swap_full */
+export function vmSwapFull(pgdat: PgData): boolean {
+  return pgdat.swap.freePages * 2 < pgdat.swap.totalPages;
+}

@@ -17,25 +17,42 @@ import {
   ptePfn,
   PTE_SPECIAL,
   PTE_V,
+  tableOf,
   type Pfn,
   type Pte,
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import type { AddressSpace, MmStruct, PgData, Vma } from './mm_types.ts';
+import {
+  MM_SWAPENTS,
+  type AddressSpace,
+  type MmStruct,
+  type PgData,
+  type Vma,
+} from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
-import { pageAnon } from './page.ts';
+import { PG_DIRTY, pageAnon } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { mmCounter, pageRemoveRmapInPlace } from './pte_ops.ts';
+import { freeSwapAndCache } from './swap_state.ts';
+import {
+  isSwapPte,
+  pteToSwapEntry,
+  SWAP_ENTRY_POISONED,
+  swapEntryOffset,
+  swapEntryToValue,
+  valueToSwapEntry,
+} from './swap_types.ts';
+import { swapFree, swapInfoOf } from './swapfile.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { vmaPages } from './vma.ts';
 
 /** Does something about the entry at `ptep`, which `mm` reaches. */
 type PteVisitor = (mm: MmStruct, ptep: PtePtr, evenCows: boolean) => void;
 
-/** @returns true when the entry maps a page that goes: private copies only if `evenCows`. */
+/** @returns true when the entry maps a page that goes: private copies, swapped out or not, only if `evenCows`. */
 function goes(pgdat: PgData, pte: Pte, evenCows: boolean): boolean {
-  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return false;
+  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return evenCows && isSwapPte(pte);
   return evenCows || !pageAnon(pgdat.page, ptePfn(pte));
 }
 
@@ -43,7 +60,9 @@ function goes(pgdat: PgData, pte: Pte, evenCows: boolean): boolean {
 function uncountPte(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
   const { pgdat } = mm;
   const pte = pgdat.ram.u32[ptep] as Pte;
-  if (goes(pgdat, pte, evenCows)) mm.rss[mmCounter(pgdat.page.flags[ptePfn(pte)]!)]!--;
+  if (!goes(pgdat, pte, evenCows)) return;
+  const swapped = (pte & PTE_V) === 0;
+  mm.rss[swapped ? MM_SWAPENTS : mmCounter(pgdat.page.flags[ptePfn(pte)]!)]!--;
 }
 
 /** Second pass: the entry is cleared once, wherever its table is used. */
@@ -54,7 +73,12 @@ function zapPteInPlace(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
   if ((pte & PTE_SPECIAL) !== 0 && (pte & PTE_V) !== 0) u32[ptep] = 0;
   if (!goes(pgdat, pte, evenCows)) return;
   u32[ptep] = 0;
-  pageRemoveRmapInPlace(pgdat, ptep, ptePfn(pte));
+  if ((pte & PTE_V) !== 0) {
+    pageRemoveRmapInPlace(pgdat, ptep, ptePfn(pte));
+    return;
+  }
+  pgdat.page.ptSwap[tableOf(ptep)]!--;
+  freeSwapAndCache(pgdat, pteToSwapEntry(pte));
 }
 
 /** Visits what one VMA maps in [start, end). Costs the tables that are there, not the range. */
@@ -101,11 +125,22 @@ function unmapMappingRange(
   if (mapping.iMmap.length !== 0) flushTlbEveryone(mapping.pgdat);
 }
 
-/** Takes one page out of the cache. A holder of a reference keeps the bytes, not the place. */
+/** Drops the place in swap that `value` stands for. */
+function freeSwapValue(pgdat: PgData, value: number): void {
+  const entry = valueToSwapEntry(value);
+  if (entry !== SWAP_ENTRY_POISONED) swapFree(pgdat, entry);
+}
+
+/** Takes one page out of the cache, or its place in swap. A holder of a reference keeps the bytes, not the place. */
 export function deleteFromPageCache(mapping: AddressSpace, index: number): void {
   const { pgdat } = mapping;
-  const pfn = mapping.pages.delete(index) as Pfn;
-  if (pfn === 0) return;
+  const value = mapping.pages.delete(index);
+  if (value < 0) {
+    mapping.swapped--;
+    freeSwapValue(pgdat, value);
+  }
+  if (value <= 0) return;
+  const pfn = value as Pfn;
   if (pgdat.page.mapcount[pfn] === 0) pgdat.page.mapping[pfn] = 0;
   putPage(pgdat, pfn);
 }
@@ -116,15 +151,36 @@ function deleteRange(mapping: AddressSpace, first: number, last: number): void {
 
 function zeroWithin(pgdat: PgData, pfn: Pfn, from: number, to: number): void {
   icacheInvalidateFrame(pgdat.ram, pfn);
+  pgdat.page.flags[pfn]! |= PG_DIRTY;
   pgdat.ram.u8.fill(0, pfn * PAGE_SIZE + from, pfn * PAGE_SIZE + to);
+}
+
+/**
+ * Zeroes bytes of a page where it is, in swap, because there may be no frame for it. If the
+ * device fails, the page is lost rather than wrong: reading it is an error from now on.
+ */
+function zeroInSwap(mapping: AddressSpace, index: number, from: number, to: number): void {
+  const { pgdat, pages } = mapping;
+  const entry = valueToSwapEntry(pages.get(index));
+  if (entry === SWAP_ENTRY_POISONED) return;
+  const { device } = swapInfoOf(pgdat, entry);
+  const bytes = new Uint8Array(PAGE_SIZE);
+  let err = device.readPage(swapEntryOffset(entry), bytes, 0);
+  if (err === 0) err = device.writePage(swapEntryOffset(entry), bytes.fill(0, from, to), 0);
+  if (err === 0) return;
+  swapFree(pgdat, entry);
+  pages.set(index, swapEntryToValue(SWAP_ENTRY_POISONED));
 }
 
 /** Zeroes bytes [start, end) of one cached page, if it is cached. */
 function zeroPartial(mapping: AddressSpace, start: number, end: number): void {
   const index = Math.floor(start / PAGE_SIZE);
-  const pfn = mapping.pages.get(index) as Pfn;
-  if (pfn === 0 || start === end) return;
-  zeroWithin(mapping.pgdat, pfn, start - index * PAGE_SIZE, end - index * PAGE_SIZE);
+  const value = mapping.pages.get(index);
+  if (value === 0 || start === end) return;
+  const from = start - index * PAGE_SIZE;
+  const to = end - index * PAGE_SIZE;
+  if (value > 0) zeroWithin(mapping.pgdat, value as Pfn, from, to);
+  else zeroInSwap(mapping, index, from, to);
 }
 
 const LAST_INDEX = 2 ** 40;

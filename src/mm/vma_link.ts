@@ -16,7 +16,9 @@ import { vmStatAccount } from './vma_account.ts';
 
 function account(vma: Vma, pages: number): void {
   vmStatAccount(vma.mm, vma.flags, pages, vma.file);
-  if ((vma.flags & VM_LOCKED) !== 0) vma.mm.lockedVm += pages;
+  if ((vma.flags & VM_LOCKED) === 0) return;
+  vma.mm.lockedVm += pages;
+  if (pages < 0) vma.mm.pgdat.munlocked = true;
 }
 
 /** Puts a complete VMA into its mm; the VMA's reference to its file is already held. */

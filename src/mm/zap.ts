@@ -16,7 +16,7 @@ import {
   LEVEL_PTE,
   levelIndex,
   LEVEL_SIZE,
-  pteIsMarker,
+  pteIsGuard,
   ptePfn,
   PTE_D,
   PTE_SPECIAL,
@@ -29,20 +29,22 @@ import {
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
-import { bug } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { breakCowPteRange, breakCowTable } from './cow_pte.ts';
 import {
   MM_ANONPAGES,
   MM_FILEPAGES,
   MM_SHMEMPAGES,
+  MM_SWAPENTS,
   type MmStruct,
   type PgData,
 } from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
-import { NO_PFN, PG_ANON, PG_DIRTY, PG_SWAPBACKED } from './page.ts';
+import { NO_PFN, PG_ANON, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from './page.ts';
 import { freeTable, pgdFree, pgdPtr, tableEmpty } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
+import { folioFreeSwap, freeSwapAndCache } from './swap_state.ts';
+import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { flushTlbMm, flushTlbRange } from './tlbflush.ts';
 
 /**
@@ -65,12 +67,16 @@ function zapPteRange(
   let anon = 0;
   let shmem = 0;
   let file = 0;
+  let swap = 0;
   for (let at = start as number; at < end; at += PTE_WORDS) {
     const pte = u32[at] as Pte;
     if (pte === 0) continue;
     if ((pte & PTE_V) === 0) {
-      if (!pteIsMarker(pte)) bug('zap_pte_range: swap entry');
-      if (!keepMarkers) u32[at] = 0;
+      if (keepMarkers && pteIsGuard(pte)) continue;
+      u32[at] = 0;
+      if (!isSwapPte(pte)) continue;
+      freeSwapAndCache(pgdat, pteToSwapEntry(pte));
+      swap++;
       continue;
     }
     u32[at] = 0;
@@ -89,14 +95,19 @@ function zapPteRange(
       if ((pte & PTE_D) !== 0) flags[pfn] = kind | PG_DIRTY;
     }
     if (refcount[pfn] === 1) freePage(pgdat, pfn);
-    else putPage(pgdat, pfn);
+    else {
+      if (left === 0 && (kind & PG_SWAPCACHE) !== 0) folioFreeSwap(pgdat, pfn);
+      putPage(pgdat, pfn);
+    }
   }
   pgdat.page.ptAnon[table]! -= anon;
   pgdat.page.ptShmem[table]! -= shmem;
   pgdat.page.ptFile[table]! -= file;
+  pgdat.page.ptSwap[table]! -= swap;
   rss[MM_ANONPAGES]! -= anon;
   rss[MM_SHMEMPAGES]! -= shmem;
   rss[MM_FILEPAGES]! -= file;
+  rss[MM_SWAPENTS]! -= swap;
 }
 
 /** Index of the first entry that [start, ...) reaches of a table whose first address is `base`. */

@@ -66,7 +66,7 @@ function reclaimableCache(pgdat: PgData): number {
   let pages = 0;
   pgdat.mappings.forEach((mapping) => {
     if (mapping instanceof AddressSpace && mapping.ops.readFolio !== undefined) {
-      pages += mapping.pages.size;
+      pages += mapping.pages.size - mapping.swapped;
     }
   });
   return pages;

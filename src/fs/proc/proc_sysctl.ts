@@ -6,11 +6,20 @@
  */
 
 import type { Kernel } from '../../kernel/kernel.ts';
+import { dropPagecache } from '../../mm/drop_caches.ts';
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from '../../mm/mmap_limits.ts';
+import { setMinFreeKbytes } from '../../mm/page_alloc.ts';
 import { EINVAL } from '../../uapi/errno.ts';
 import type { Dentry } from '../fs_types.ts';
 import { PIPE_MAX_BYTES } from '../pipe.ts';
-import { procCreate, procCreateText, procCreateValues, procMkdir, seqFileOps } from './generic.ts';
+import {
+  parseInteger,
+  procCreate,
+  procCreateText,
+  procCreateValues,
+  procMkdir,
+  seqFileOps,
+} from './generic.ts';
 
 /** Supplementary groups a process may have. @linux NGROUPS_MAX */
 const NGROUPS_MAX = 65_536;
@@ -83,17 +92,71 @@ function kernelTable(kernel: Kernel, sys: Dentry): void {
   procCreateText(random, 'uuid', () => `${randomUuid(kernel)}\n`);
 }
 
-/** Builds /proc/sys. */
-export function procSysInit(kernel: Kernel, root: Dentry): void {
-  const sys = procMkdir(root, 'sys');
-  kernelTable(kernel, sys);
-  procCreateValues(procMkdir(sys, 'vm'), {
+/** A number between bounds that root can set. @linux kernel/sysctl.c:proc_dointvec_minmax */
+function numberFile(
+  dir: Dentry,
+  name: string,
+  [min, max]: readonly [number, number],
+  get: () => number,
+  set: (value: number) => void,
+): void {
+  const store = (_file: unknown, text: string): number => {
+    const value = parseInteger(text);
+    if (value === null || value < min || value > max) return -EINVAL;
+    set(value);
+    return text.length;
+  };
+  procCreate(
+    dir,
+    name,
+    0o644,
+    seqFileOps(() => `${get()}\n`, store),
+  );
+}
+
+/** Most that vm.swappiness may be: file pages are then never preferred. @linux mm/vmscan.c:MAX_SWAPPINESS */
+const MAX_SWAPPINESS = 200;
+const INT_MAX = 0x7fff_ffff;
+/** Bits of vm.drop_caches: page cache; slab objects; quietly. */
+const DROP_PAGECACHE = 1;
+const DROP_CACHES_MAX = 4;
+
+function vmTable(kernel: Kernel, sys: Dentry): void {
+  const { pgdat } = kernel;
+  const dir = procMkdir(sys, 'vm');
+  procCreateValues(dir, {
     overcommit_memory: 0,
     overcommit_ratio: 50,
     mmap_min_addr: MMAP_MIN_ADDR,
     max_map_count: MAX_MAP_COUNT,
     nr_hugepages: 0,
+    // One page is read from swap at a time.
+    'page-cluster': 0,
   });
+  const swappiness = (value: number): void => {
+    pgdat.swappiness = value;
+  };
+  numberFile(dir, 'swappiness', [0, MAX_SWAPPINESS], () => pgdat.swappiness, swappiness);
+  const minFree = (value: number): void => setMinFreeKbytes(pgdat, value);
+  numberFile(dir, 'min_free_kbytes', [0, INT_MAX], () => pgdat.minFreeKbytes, minFree);
+  let dropped = 0;
+  numberFile(
+    dir,
+    'drop_caches',
+    [1, DROP_CACHES_MAX],
+    () => dropped,
+    (value) => {
+      dropped = value;
+      if ((value & DROP_PAGECACHE) !== 0) dropPagecache(pgdat);
+    },
+  );
+}
+
+/** Builds /proc/sys. */
+export function procSysInit(kernel: Kernel, root: Dentry): void {
+  const sys = procMkdir(root, 'sys');
+  kernelTable(kernel, sys);
+  vmTable(kernel, sys);
   const fs = procMkdir(sys, 'fs');
   procCreateValues(fs, {
     'file-max': FILE_MAX,

@@ -14,7 +14,7 @@ import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { userFault } from '../../../src/mm/fault.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_OOM, VM_FAULT_SIGBUS } from '../../../src/mm/vm_fault.ts';
 import { VM_DONTDUMP, VM_LOCKED, vmaIsSecretmem } from '../../../src/mm/vma.ts';
-import { shrinkPageCache } from '../../../src/mm/vmscan.ts';
+import { tryToFreePages } from '../../../src/mm/vmscan.ts';
 import { EFAULT, EINVAL, ENOMEM, ESPIPE } from '../../../src/uapi/errno.ts';
 import {
   MADV_POPULATE_READ,
@@ -149,7 +149,7 @@ describe('memfd_secret()', () => {
     const secret = new Secret(2);
     touch(secret.mm, BASE, 2 * PAGE, 7);
     assert.equal(secret.pgdat.lruSize[LRU_UNEVICTABLE], 2);
-    assert.equal(shrinkPageCache(secret.pgdat, 100), 0);
+    assert.equal(tryToFreePages(secret.pgdat, 100), 0);
     assert.equal(peek(secret.mm, BASE), 7);
     const pfn = secret.file.mapping.pages.get(0);
     secret.end();

@@ -1,14 +1,17 @@
 /** Address spaces without a processor: what the mm tests are built from. */
 
+import { ptePfn, PTE_SPECIAL, PTE_V, type Pte } from '../../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../../src/arch/riscv/ram.ts';
 import { doMmap } from '../../../src/mm/mmap.ts';
 import { mmAlloc } from '../../../src/mm/fork.ts';
 import { createPgData } from '../../../src/mm/mm_init.ts';
 import { MMF_COW_PTE, RLIM_NONE } from '../../../src/mm/mm_struct.ts';
 import type { MmStruct, PgData, VmFile } from '../../../src/mm/mm_types.ts';
+import { NO_PTEP, ptePtrOf } from '../../../src/mm/pgtable.ts';
 import type { SwapDevice } from '../../../src/mm/swap_types.ts';
 import { doSwapon, writeSwapHeader } from '../../../src/mm/swapon.ts';
 import { getUser32, putUser32 } from '../../../src/mm/uaccess.ts';
+import { reclaimPages } from '../../../src/mm/vmscan.ts';
 import { EIO } from '../../../src/uapi/errno.ts';
 import {
   MAP_ANONYMOUS,
@@ -102,4 +105,27 @@ export function testSwapon(pgdat: PgData, pages: number, name = '/dev/swap0'): T
   device.writes = 0;
   device.reads = 0;
   return device;
+}
+
+/** Frames mapped in [addr, addr + len), each once for every page that maps it. */
+export function framesAt(mm: MmStruct, addr: number, len: number): Int32Array {
+  const pfns: number[] = [];
+  for (let at = addr; at < addr + len; at += PAGE) {
+    const ptep = ptePtrOf(mm, at);
+    const pte = (ptep === NO_PTEP ? 0 : mm.pgdat.ram.u32[ptep]!) as Pte;
+    if ((pte & (PTE_V | PTE_SPECIAL)) === PTE_V) pfns.push(ptePfn(pte));
+  }
+  return Int32Array.from(pfns);
+}
+
+/** Reclaims what is mapped in [addr, addr + len), used or not. @returns frames freed. */
+export function pageoutRange(mm: MmStruct, addr: number, len: number): number {
+  const pfns = framesAt(mm, addr, len);
+  return reclaimPages(mm.pgdat, pfns, pfns.length);
+}
+
+/** The leaf entry of an address, 0 if there is none. */
+export function pteAt(mm: MmStruct, addr: number): Pte {
+  const ptep = ptePtrOf(mm, addr);
+  return (ptep === NO_PTEP ? 0 : mm.pgdat.ram.u32[ptep]!) as Pte;
 }
