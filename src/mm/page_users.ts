@@ -11,11 +11,22 @@
  * where it would. What its page table says there decides.
  */
 
-import { ptePfn, ptePresent, type Pfn, type Pte } from '../arch/riscv/pgtable.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import {
+  entryPtr,
+  LEVEL_PTE,
+  PMD_SIZE,
+  ptePfn,
+  ptePresent,
+  type Pfn,
+  type Pte,
+  type Vaddr,
+} from '../arch/riscv/pgtable.ts';
+import { lowHalf } from '../lib/bits.ts';
 import { vmaAddress } from './anon_vma.ts';
 import { AddressSpace, type AnonVma, type PgData, type Vma } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
-import { NO_PTEP, ptePtrOf } from './pgtable.ts';
+import { NO_PTEP, ptePtrOf, tableAt } from './pgtable.ts';
 
 /** @returns 1 when `vma` maps the page, whose offset in its mapping is `index`, else 0. */
 function vmaMaps(pgdat: PgData, vma: Vma, index: number, pfn: Pfn): number {
@@ -54,21 +65,131 @@ export function pageUsers(pgdat: PgData, pfn: Pfn): number {
     : anonUsers(pgdat, owner, index, pfn);
 }
 
+/**
+ * The leaf tables that map what one leaf table maps of one mapping: a fork tree has them at
+ * the same address, so they are looked up once and not for every page.
+ */
+class TableUsers {
+  /** page.mapping of the pages, and the offset of the one at slot 0. */
+  readonly owner: number;
+  readonly index: number;
+  /** Distinct tables, and how many pairs of address space and address reach each. */
+  readonly tables: Pfn[] = [];
+  readonly users: number[] = [];
+  /** Those of the table that is being walked. */
+  own = 0;
+  /** No table has two users: mapcount says it all. */
+  alone = true;
+  /** Some mapping is not at the same place within its tables: there is nothing to remember. */
+  oblique = false;
+
+  constructor(owner: number, index: number) {
+    this.owner = owner;
+    this.index = index;
+  }
+}
+
 /** What a walk over one address space remembers about the leaf table it is in. */
 export class PageUsersWalk {
   table = NO_PFN;
-  users = 0;
+  known: TableUsers[] = [];
+}
+
+function addTable(known: TableUsers, table: Pfn): void {
+  const at = known.tables.indexOf(table);
+  if (at < 0) {
+    known.tables.push(table);
+    known.users.push(1);
+  } else {
+    known.users[at]!++;
+    known.alone = false;
+  }
+}
+
+/** Where `vma` has, or would have, offset known.index. */
+function baseIn(known: TableUsers, vma: Vma): Vaddr {
+  return vma.start + ((known.index - lowHalf(vma.pgoff)) | 0) * PAGE_SIZE;
+}
+
+/** Adds the table through which `vma` maps pages from offset known.index on. */
+function addVma(known: TableUsers, vma: Vma, partial: Vma[]): void {
+  const base = baseIn(known, vma);
+  if (base + PMD_SIZE <= vma.start || base >= vma.end) return;
+  if (base % PMD_SIZE !== 0) {
+    known.oblique = true;
+    return;
+  }
+  if (base < vma.start || base + PMD_SIZE > vma.end) {
+    // Two VMAs of one address space in one table are one pair for each of its pages.
+    for (let i = 0; i < partial.length; i++) {
+      if (partial[i]!.mm === vma.mm && baseIn(known, partial[i]!) === base) return;
+    }
+    partial.push(vma);
+  }
+  const table = tableAt(vma.mm, base, LEVEL_PTE);
+  if (table !== NO_PFN) addTable(known, table);
+}
+
+function gatherTables(
+  pgdat: PgData,
+  walk: PageUsersWalk,
+  owner: number,
+  index: number,
+): TableUsers {
+  const known = new TableUsers(owner, index);
+  const mapping = pgdat.mappings.get(owner >> 1);
+  const partial: Vma[] = [];
+  if (mapping instanceof AddressSpace) {
+    for (let i = 0; i < mapping.iMmap.length; i++) addVma(known, mapping.iMmap[i]!, partial);
+  } else {
+    const { chain } = mapping;
+    for (let i = 0; i < chain.length; i++) addVma(known, chain[i]!.vma, partial);
+  }
+  known.own = known.users[known.tables.indexOf(walk.table)] ?? 0;
+  walk.known.push(known);
+  return known;
+}
+
+/** What is known of the tables that map a page which entry `slot` of walk.table maps. */
+function tablesOf(pgdat: PgData, walk: PageUsersWalk, slot: number, pfn: Pfn): TableUsers {
+  const owner = pgdat.page.mapping[pfn]!;
+  const index = (pgdat.page.index[pfn]! - slot) | 0;
+  const { known } = walk;
+  for (let i = 0; i < known.length; i++) {
+    if (known[i]!.owner === owner && known[i]!.index === index) return known[i]!;
+  }
+  return gatherTables(pgdat, walk, owner, index);
 }
 
 /**
- * As pageUsers(), for a page that an entry of the leaf table `table` maps. All pages that only
- * this table maps have the same users, so one of them is counted for each table.
+ * As pageUsers(), for the page that entry `slot` of the leaf table `table` maps.
+ * @hot for each page of a process.
  */
-export function pageUsersVia(walk: PageUsersWalk, pgdat: PgData, table: Pfn, pfn: Pfn): number {
-  if (pgdat.page.mapcount[pfn] !== 1) return pageUsers(pgdat, pfn);
+export function pageUsersVia(
+  walk: PageUsersWalk,
+  pgdat: PgData,
+  table: Pfn,
+  slot: number,
+  pfn: Pfn,
+): number {
   if (walk.table !== table) {
-    walk.users = pageUsers(pgdat, pfn);
     walk.table = table;
+    walk.known = [];
   }
-  return walk.users;
+  const known = tablesOf(pgdat, walk, slot, pfn);
+  if (known.oblique) return pageUsers(pgdat, pfn);
+  const mapcount = pgdat.page.mapcount[pfn]!;
+  if (mapcount === 1) return known.own;
+  if (known.alone) return mapcount;
+  const { u32 } = pgdat.ram;
+  const { tables, users } = known;
+  let found = 0;
+  let total = 0;
+  for (let i = 0; i < tables.length && found < mapcount; i++) {
+    const pte = u32[entryPtr(tables[i]!, slot)] as Pte;
+    if (!ptePresent(pte) || ptePfn(pte) !== pfn) continue;
+    found++;
+    total += users[i]!;
+  }
+  return total;
 }

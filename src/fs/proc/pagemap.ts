@@ -105,12 +105,12 @@ function absentBits(pgdat: PgData, pte: Pte): number {
 }
 
 /** Bits of an entry that maps a page. */
-function presentBits(pm: PagemapRead, table: Pfn, pte: Pte): number {
+function presentBits(pm: PagemapRead, table: Pfn, slot: number, pte: Pte): number {
   const { pgdat } = pm.mm;
   if (pteSpecial(pte)) return PM_PRESENT_HI;
   const pfn = ptePfn(pte);
   const file = pageAnon(pgdat.page, pfn) ? 0 : PM_FILE_HI;
-  const alone = pageUsersVia(pm.walk, pgdat, table, pfn) === 1 ? PM_MMAP_EXCLUSIVE_HI : 0;
+  const alone = pageUsersVia(pm.walk, pgdat, table, slot, pfn) === 1 ? PM_MMAP_EXCLUSIVE_HI : 0;
   return PM_PRESENT_HI | file | alone;
 }
 
@@ -127,10 +127,11 @@ function putPagemapEntry(
   soft: boolean,
 ): void {
   const { pgdat } = pm.mm;
-  const pte = pgdat.ram.u32[entryPtr(table, pteIndex(addr))] as Pte;
+  const slot = pteIndex(addr);
+  const pte = pgdat.ram.u32[entryPtr(table, slot)] as Pte;
   if (pte === 0) return;
   const present = ptePresent(pte);
-  let hi = vmaBits | (present ? presentBits(pm, table, pte) : absentBits(pgdat, pte));
+  let hi = vmaBits | (present ? presentBits(pm, table, slot, pte) : absentBits(pgdat, pte));
   if (soft && pteSoftDirty(pte)) hi |= PM_SOFT_DIRTY_HI;
   const lo = present ? ptePfn(pte) : swapWord(pte);
   putEntry(pm, addr, pm.showPfn ? lo : 0, hi);

@@ -120,7 +120,8 @@ function smapGatherStats(mss: MemSizeStats, vma: Vma): void {
     for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
       const pte = u32[at] as Pte;
       if (!ptePresent(pte) || pteSpecial(pte)) continue;
-      smapsAccount(mss, vma, pte, pageUsersVia(walk, pgdat, table, ptePfn(pte)));
+      const slot = (at - base) / PTE_WORDS;
+      smapsAccount(mss, vma, pte, pageUsersVia(walk, pgdat, table, slot, ptePfn(pte)));
     }
     return 0;
   });

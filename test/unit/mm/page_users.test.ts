@@ -4,10 +4,12 @@ import {
   entryPtr,
   LEVEL_PGD,
   LEVEL_PTE,
+  pteIndex,
   ptePfn,
   ptePresent,
   pteSpecial,
   PTRS_PER_TABLE,
+  tableOf,
   type Pfn,
   type Pte,
 } from '../../../src/arch/riscv/pgtable.ts';
@@ -54,7 +56,21 @@ function countEntries(pgdat: PgData, table: Pfn, level: number, users: Int32Arra
   }
 }
 
-/** Asserts that pageUsers() is what walks of all address spaces count, for every page, and that the counts are right. */
+/** Asserts that what pageUsersVia() says of each entry of a process is in `users`. */
+function checkVia(pgdat: PgData, mm: MmStruct, users: Int32Array): void {
+  for (const vma of mm.vmas) {
+    const walk = new PageUsersWalk();
+    for (let addr = vma.start; addr < vma.end; addr += PAGE) {
+      const ptep = ptePtrOf(mm, addr);
+      const pte = (ptep === 0 ? 0 : pgdat.ram.u32[ptep]) as Pte;
+      if (!ptePresent(pte) || pteSpecial(pte)) continue;
+      const got = pageUsersVia(walk, pgdat, tableOf(ptep), pteIndex(addr), ptePfn(pte));
+      assert.equal(got, users[ptePfn(pte)], `via ${addr.toString(16)}`);
+    }
+  }
+}
+
+/** Asserts that both ways to count users give what walks of all address spaces count, for every page, and that the counts are right. */
 function checkUsers(pgdat: PgData): void {
   const users = new Int32Array(pgdat.ram.layout.nrFrames);
   pgdat.mms.forEach((mm) => {
@@ -63,6 +79,9 @@ function checkUsers(pgdat: PgData): void {
   for (let pfn = 0; pfn < users.length; pfn++) {
     if (users[pfn] !== 0) assert.equal(pageUsers(pgdat, pfn as Pfn), users[pfn], `frame ${pfn}`);
   }
+  pgdat.mms.forEach((mm) => {
+    checkVia(pgdat, mm, users);
+  });
   checkPageTables(pgdat);
 }
 
@@ -164,8 +183,8 @@ describe('pageUsersVia() (D17)', () => {
       const walk = new PageUsersWalk();
       for (let addr = BASE; addr < BASE + 3 * PMD; addr += PAGE) {
         const pfn = pfnAt(reader, addr);
-        const table = (ptePtrOf(reader, addr) >>> 10) as Pfn;
-        const got = pageUsersVia(walk, pgdat, table, pfn);
+        const ptep = ptePtrOf(reader, addr);
+        const got = pageUsersVia(walk, pgdat, tableOf(ptep), pteIndex(addr), pfn);
         assert.equal(got, pageUsers(pgdat, pfn), addr.toString(16));
       }
     }
