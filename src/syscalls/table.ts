@@ -15,6 +15,7 @@ import * as fileFcntl from './file_fcntl.ts';
 import * as fileRw from './file_rw.ts';
 import * as fileStat from './file_stat.ts';
 import * as futex from './futex.ts';
+import * as mempolicy from './mempolicy.ts';
 import * as mman from './mman.ts';
 import * as pidfd from './pidfd.ts';
 import * as poll from './poll.ts';
@@ -198,6 +199,12 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_MUNLOCKALL, 'munlockall', mman.sysMunlockall),
   supported(unistd.NR_MEMFD_SECRET, 'memfd_secret', mman.sysMemfdSecret),
   supported(unistd.NR_MSEAL, 'mseal', mman.sysMseal),
+  partial(
+    unistd.NR_MBIND,
+    'mbind',
+    mempolicy.sysMbind,
+    'there is one node; the policy is checked and not kept',
+  ),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PROCESS_VM_READV, 'process_vm_readv', processVm.sysProcessVmReadv),
   supported(unistd.NR_PROCESS_VM_WRITEV, 'process_vm_writev', processVm.sysProcessVmWritev),

@@ -385,6 +385,52 @@ static void advice(void) {
     close(fd);
 }
 
+static long mbind_(void *at, long len, int mode, unsigned long *nodes, long max, int flags) {
+    return syscall(SYS_mbind, at, len, mode, nodes, max, flags);
+}
+
+static void policies(void) {
+    SECTION("policies");
+    char *p = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(p + 4096, 4096);
+    p[0] = 1;
+    unsigned long none[2] = {0, 0}, first[2] = {1, 0}, far[2] = {1, 1UL << 40};
+    enum { DEFAULT, PREFERRED, BIND, INTERLEAVE, LOCAL, MANY };
+    enum { STATIC = 1 << 15, RELATIVE = 1 << 14, BALANCING = 1 << 13, MOVE = 2, ALL = 4 };
+    R(mbind_(p, 4096, LOCAL, NULL, 0x7ff, MOVE));
+    R(mbind_(p, 4096, LOCAL, first, 2, 0));
+    R(mbind_(p, 4096, LOCAL | STATIC, NULL, 0, 0));
+    R(mbind_(p, 4096, DEFAULT, NULL, 0, 0));
+    R(mbind_(p, 4096, DEFAULT, first, 2, 0));
+    R(mbind_(p, 4096, PREFERRED, first, 2, 0));
+    R(mbind_(p, 4096, PREFERRED, none, 2, 0));
+    R(mbind_(p, 4096, PREFERRED | RELATIVE, none, 2, 0));
+    R(mbind_(p, 4096, BIND, first, 2, MOVE | ALL));
+    R(mbind_(p, 4096, BIND, first, 1, 0));
+    R(mbind_(p, 4096, BIND, first, 0, 0));
+    R(mbind_(p, 4096, BIND, NULL, 0, 0));
+    R(mbind_(p, 4096, BIND, far, 65, 0));
+    unsigned long two = 5, other = 4;
+    R(mbind_(p, 4096, BIND, &two, 5, 0));
+    R(mbind_(p, 4096, BIND, &other, 5, 0));
+    R(mbind_(p, 4096, PREFERRED, &other, 5, 0));
+    R(mbind_(p, 4096, BIND, (void *)8, 2, 0));
+    R(mbind_(p, 4096, BIND, first, 40000, 0));
+    R(mbind_(p, 4096, BIND | BALANCING, first, 2, 0));
+    R(mbind_(p, 4096, PREFERRED | BALANCING, first, 2, 0));
+    R(mbind_(p, 4096, BIND | STATIC | RELATIVE, first, 2, 0));
+    R(mbind_(p, 4096, 9, first, 2, 0));
+    R(mbind_(p, 4096, -1, first, 2, 0));
+    R(mbind_(p, 4096, BIND, first, 2, 64));
+    R(mbind_(p + 1, 4096, BIND, first, 2, 0));
+    R(mbind_(p, 0, BIND, none, 2, 0));
+    R(mbind_(p, -4096, BIND, first, 2, 0));
+    R(mbind_(p, 3 * 4096, BIND, first, 2, 0));
+    R(mbind_(p, 3 * 4096, DEFAULT, NULL, 0, 0));
+    V(p[0]);
+    munmap(p, 3 * 4096);
+}
+
 static void limits(void) {
     SECTION("limits");
     IN_CHILD("RLIMIT_AS", {
@@ -585,6 +631,7 @@ int main(void) {
     files();
     advice();
     limits();
+    policies();
     stack();
     accounting();
     forks();
