@@ -32,8 +32,10 @@ import {
   MADV_WILLNEED,
   MADV_WIPEONFORK,
 } from '../uapi/mman.ts';
+import { breakCowPteRange } from './cow_pte.ts';
 import { guardInstall, guardRemove } from './guard_regions.ts';
 import type { UserSegment } from './iov_iter.ts';
+import { madviseColdOrPageout, madviseFree } from './madvise_pages.ts';
 import { populateRange } from './memory.ts';
 import { ADDRESS_LIMIT } from './mmap_limits.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
@@ -160,27 +162,52 @@ function mayDrop(vma: Vma, advice: number): number {
   return advice === MADV_FREE && !vmaIsAnonymous(vma) ? -EINVAL : 0;
 }
 
+/** What MADV_DONTNEED and MADV_FREE are about, once it is known that they may. */
+class DropRange {
+  /** End of what may be dropped: the first VMA that forbids it, or the range's own. */
+  stop: Vaddr;
+  /** There may be guards, which stay. */
+  guards = false;
+
+  constructor(start: Vaddr) {
+    this.stop = start;
+  }
+}
+
+/** @returns 0, -EINVAL or -EPERM of the first VMA that forbids the advice, or -ENOMEM for holes. */
+function checkDrop(mm: MmStruct, range: DropRange, end: Vaddr, advice: number): number {
+  return walkVmas(mm, range.stop, end, (vma, _from, to) => {
+    const err = canMadviseModify(vma, advice) ? mayDrop(vma, advice) : -EPERM;
+    if (err !== 0) return err;
+    range.stop = to;
+    if ((vma.flags & VM_MAYBE_GUARD) !== 0) range.guards = true;
+    return 0;
+  });
+}
+
 /**
- * MADV_DONTNEED and MADV_FREE. One zap covers all VMAs up to the first that forbids it, so a
- * shared table that several of them fill is let go of whole.
- * @returns 0, -EINVAL or -ENOMEM as walkVmas(); -ENOMEM also with nothing changed.
+ * MADV_DONTNEED. One zap covers all VMAs up to the first that forbids it, so a shared table
+ * that several of them fill is let go of whole.
+ * @returns 0, -EINVAL, -EPERM or -ENOMEM as checkDrop(); -ENOMEM also with nothing changed.
  * @patch 07/14
  */
-function dontneedFree(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
-  let stop = start;
-  let guards = 0;
-  const ret = walkVmas(mm, start, end, (vma, _from, to) => {
-    const err = canMadviseModify(vma, advice) ? mayDrop(vma, advice) : -EPERM;
-    if (err === 0) {
-      stop = to;
-      guards |= vma.flags & VM_MAYBE_GUARD;
-    }
-    return err;
-  });
-  const err = zapPrepare(mm, start, stop, guards !== 0);
+function dontneed(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
+  const range = new DropRange(start);
+  const ret = checkDrop(mm, range, end, advice);
+  const err = zapPrepare(mm, start, range.stop, range.guards);
   if (err !== 0) return err;
   updateHiwaterRss(mm);
-  zapRange(mm, start, stop, guards !== 0);
+  zapRange(mm, start, range.stop, range.guards);
+  return ret;
+}
+
+/** MADV_FREE. @returns as dontneed(). @linux mm/madvise.c:madvise_free_single_vma */
+function free(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+  const range = new DropRange(start);
+  const ret = checkDrop(mm, range, end, MADV_FREE);
+  const err = breakCowPteRange(mm, start, range.stop);
+  if (err !== 0) return err;
+  madviseFree(mm, start, range.stop);
   return ret;
 }
 
@@ -196,9 +223,11 @@ function remove(vma: Vma, start: Vaddr, end: Vaddr): number {
   return 0;
 }
 
-/** @linux mm/madvise.c:madvise_cold, madvise_pageout */
-function coldOrPageout(vma: Vma): number {
-  return (vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0 ? -EINVAL : 0;
+/** @returns 0 or -EINVAL. @linux mm/madvise.c:madvise_cold, madvise_pageout */
+function coldOrPageout(vma: Vma, start: Vaddr, end: Vaddr, pageout: boolean): number {
+  if ((vma.flags & (VM_LOCKED | VM_PFNMAP)) !== 0) return -EINVAL;
+  madviseColdOrPageout(vma, start, end, pageout);
+  return 0;
 }
 
 /**
@@ -234,7 +263,7 @@ function adviseVma(vma: Vma, start: Vaddr, end: Vaddr, advice: number): number {
       return guardRemove(vma, start, end);
     case MADV_COLD:
     case MADV_PAGEOUT:
-      return coldOrPageout(vma);
+      return coldOrPageout(vma, start, end, advice === MADV_PAGEOUT);
     default:
       return adviseFlags(vma, start, end, advice);
   }
@@ -244,8 +273,9 @@ function adviseRange(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): nu
   switch (advice) {
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
+      return dontneed(mm, start, end, advice);
     case MADV_FREE:
-      return dontneedFree(mm, start, end, advice);
+      return free(mm, start, end);
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
       return populate(mm, start, end, advice === MADV_POPULATE_WRITE);
