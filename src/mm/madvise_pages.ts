@@ -64,14 +64,14 @@ function collectOwnPages(
 ): void {
   const { u32 } = pgdat.ram;
   const { flags, mapcount } = pgdat.page;
-  const end = entryPtr(table, last);
   own.n = 0;
-  for (let at = entryPtr(table, first) as number; at < end; at += PTE_WORDS) {
+  for (let slot = first; slot < last; slot++) {
+    const at = entryPtr(table, slot);
     const pte = u32[at] as Pte;
     if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) continue;
     const pfn = ptePfn(pte);
     if ((flags[pfn]! & PG_LRU) === 0 || mapcount[pfn] !== 1) continue;
-    if (shared && pageUsersVia(own.walk, pgdat, table, pfn) !== 1) continue;
+    if (shared && pageUsersVia(own.walk, pgdat, table, slot, pfn) !== 1) continue;
     u32[at] = pte & ~PTE_A;
     own.pfns[own.n++] = pfn;
   }

@@ -20,7 +20,7 @@ import {
 } from '../../arch/riscv/pgtable.ts';
 import type { IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
-import { PG_ANON, PG_DIRTY, PG_SWAPBACKED } from '../../mm/page.ts';
+import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../mm/page.ts';
 import { PageUsersWalk, pageUsersVia } from '../../mm/page_users.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
 import {
@@ -100,6 +100,7 @@ function smapsAccount(mss: MemSizeStats, vma: Vma, pte: Pte, users: number): voi
   const share = Math.floor(PAGE_PSS / users);
   mss.resident += PAGE_SIZE;
   if ((kind & PG_ANON) !== 0) mss.anonymous += PAGE_SIZE;
+  if ((kind & PG_LAZYFREE) !== 0 && !dirty) mss.lazyfree += PAGE_SIZE;
   if (pteYoung(pte)) mss.referenced += PAGE_SIZE;
   smapsPageAccumulate(mss, kind, share, dirty);
   if ((vma.flags & VM_LOCKED) !== 0) mss.pssLocked += share;
