@@ -8,7 +8,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { EAGAIN, EFAULT, ENOMEM, errnoName } from '../../src/uapi/errno.ts';
 import { MADV_POPULATE_READ, MADV_POPULATE_WRITE } from '../../src/uapi/mman.ts';
 import { TestMachine } from './mm_property_machine.ts';
@@ -105,6 +105,10 @@ class World {
         return this.filewrite(step.handle, step.index, step.word, step.value);
       case 'truncate':
         model.truncate(this.procs, this.handles[step.handle]!.object, step.pages);
+        return 0;
+      case 'pageout':
+      case 'reclaim':
+      case 'swapoff':
         return 0;
     }
   }
@@ -220,8 +224,8 @@ interface Failure {
   readonly error: Error;
 }
 
-function newMachines(): TestMachine[] {
-  return [new TestMachine(true), new TestMachine(false)];
+function newMachines(swap: boolean): TestMachine[] {
+  return [new TestMachine(true, swap), new TestMachine(false, swap)];
 }
 
 function runProgram(
@@ -241,12 +245,16 @@ function runProgram(
 }
 
 /** Leaves out steps as long as the program still fails. */
-function shrink(program: readonly Step[], failure: Failure): { program: Step[]; failure: Failure } {
+function shrink(
+  program: readonly Step[],
+  failure: Failure,
+  swap: boolean,
+): { program: Step[]; failure: Failure } {
   let best = { program: program.slice(0, failure.step + 1), failure };
   for (let chunk = best.program.length >> 1; chunk >= 1; chunk >>= 1) {
     for (let at = 0; at < best.program.length; ) {
       const shorter = best.program.toSpliced(at, chunk);
-      const again = runProgram(newMachines(), shorter, new Map());
+      const again = runProgram(newMachines(swap), shorter, new Map());
       if (again === null) at += chunk;
       else best = { program: shorter.slice(0, again.step + 1), failure: again };
     }
@@ -266,23 +274,30 @@ function describeTally(tally: Tally): string[] {
   );
 }
 
+/** Runs programs from FIRST_SEED on. @returns the machine with COW page tables. */
+function runPrograms(t: TestContext, swap: boolean): TestMachine {
+  const tally: Tally = new Map();
+  const machines = newMachines(swap);
+  let steps = 0;
+  for (let seed = FIRST_SEED; seed < FIRST_SEED + PROGRAMS; seed++) {
+    const program = makeProgram(new Random(seed), swap);
+    const failure = runProgram(machines, program, tally);
+    steps += program.length;
+    if (failure === null) continue;
+    const small = shrink(program, failure, swap);
+    const lines = small.program.map((step) => JSON.stringify(step)).join('\n');
+    assert.fail(`seed ${seed}: ${small.failure.error.stack}\n${lines}`);
+  }
+  t.diagnostic(`${PROGRAMS} programs, ${steps} steps`);
+  for (const line of describeTally(tally)) t.diagnostic(line);
+  for (const [op, row] of tally) assert.ok((row.get('ok') ?? 0) > 0, `${op} never succeeded`);
+  return machines[0]!;
+}
+
 describe('memory manager', () => {
   it(`runs ${PROGRAMS} random programs as the model does, COW page tables on and off`, (t) => {
-    const tally: Tally = new Map();
-    const machines = newMachines();
-    let steps = 0;
-    for (let seed = FIRST_SEED; seed < FIRST_SEED + PROGRAMS; seed++) {
-      const program = makeProgram(new Random(seed));
-      const failure = runProgram(machines, program, tally);
-      steps += program.length;
-      if (failure === null) continue;
-      const small = shrink(program, failure);
-      const lines = small.program.map((step) => JSON.stringify(step)).join('\n');
-      assert.fail(`seed ${seed}: ${small.failure.error.stack}\n${lines}`);
-    }
-    const { cowShared, cowBreakCopy, cowBreakReuse, cowDrop, cowPteFallback } =
-      machines[0]!.pgdat.vmstat;
-    t.diagnostic(`${PROGRAMS} programs, ${steps} steps`);
+    const { vmstat } = runPrograms(t, false).pgdat;
+    const { cowShared, cowBreakCopy, cowBreakReuse, cowDrop, cowPteFallback } = vmstat;
     t.diagnostic(
       `tables (leaf, PMD, PUD) shared ${cowShared}, broken by copy ${cowBreakCopy}, taken over ` +
         `${cowBreakReuse}, dropped ${cowDrop}, not shareable ${cowPteFallback}`,
@@ -293,19 +308,19 @@ describe('memory manager', () => {
         'something never happened at some level',
       );
     }
-    for (const line of describeTally(tally)) t.diagnostic(line);
-    for (const op of [
-      'mmap',
-      'munmap',
-      'mprotect',
-      'mremap',
-      'madvise',
-      'fork',
-      'exit',
-      'read',
-      'write',
-    ]) {
-      assert.ok((tally.get(op)?.get('ok') ?? 0) > 0, `${op} never succeeded`);
-    }
+  });
+
+  it(`runs ${PROGRAMS} random programs under swap pressure as the model does`, (t) => {
+    const { vmstat } = runPrograms(t, true).pgdat;
+    const { pswpin, pswpout, pgstealAnon, pgactivate, unevictablePgsCulled } = vmstat;
+    t.diagnostic(
+      `pages reclaimed ${pgstealAnon}, swapped out ${pswpout}, read back ${pswpin}, ` +
+        `activated ${pgactivate}, found locked ${unevictablePgsCulled}`,
+    );
+    const counts = [pswpin, pswpout, pgstealAnon, pgactivate, unevictablePgsCulled];
+    assert.ok(
+      counts.every((n) => n > 0),
+      'something never happened',
+    );
   });
 });

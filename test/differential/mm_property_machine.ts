@@ -18,6 +18,7 @@ import {
   PTE_R,
   PTE_SPECIAL,
   PTE_U,
+  PTE_V,
   PTE_W,
   ptePfn,
   PTRS_PER_TABLE,
@@ -49,12 +50,22 @@ import {
 import { doMmap, doMunmap } from '../../src/mm/mmap.ts';
 import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
-import { pageAnon } from '../../src/mm/page.ts';
+import { pageAnon, PG_SWAPCACHE } from '../../src/mm/page.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { pathFlags, ptePtrOf } from '../../src/mm/pgtable.ts';
 import { mmUsage } from '../../src/mm/rss.ts';
+import {
+  isSwapPte,
+  pteToSwapEntry,
+  swapEntryOffset,
+  swapEntryType,
+  valueToSwapEntry,
+  type SwapEntry,
+} from '../../src/mm/swap_types.ts';
+import { doSwapoff } from '../../src/mm/swapoff.ts';
 import { destroyMapping, truncateInodePages } from '../../src/mm/truncate.ts';
 import { getUser32, putUser32 } from '../../src/mm/uaccess.ts';
+import { tryToFreePages } from '../../src/mm/vmscan.ts';
 import {
   VM_ACCESS_FLAGS,
   VM_DONTCOPY,
@@ -98,9 +109,12 @@ import {
   type Step,
   START_BRK,
 } from './mm_property_steps.ts';
+import { pageoutRange, testSwapon } from '../unit/mm/harness.ts';
 
 const READABLE = PTE_U | PTE_R;
 const MEMORY = 16 * 1024 * 1024;
+/** Less than the largest programs use, so that swap is full now and then. */
+const SWAP_SLOTS = 700;
 
 class OpenFile implements VmFile {
   readonly mapping: AddressSpace;
@@ -149,9 +163,11 @@ export class TestMachine {
   /** TLB entries, as word indices, that activate() filled. */
   private readonly filled: number[] = [];
 
-  constructor(cowPte: boolean) {
+  /** @param swap the machine has a swap area. */
+  constructor(cowPte: boolean, swap: boolean) {
     this.cowPte = cowPte;
     this.pgdat = createPgData(new Ram(MEMORY));
+    if (swap) testSwapon(this.pgdat, SWAP_SLOTS);
     this.freeAtStart = this.pgdat.freeFrames;
   }
 
@@ -186,6 +202,8 @@ export class TestMachine {
     }
     checkPageTables(this.pgdat);
     assert.equal(this.pgdat.freeFrames, this.freeAtStart, 'free frames at the end');
+    const { freePages, totalPages } = this.pgdat.swap;
+    assert.equal(freePages, totalPages, 'free swap slots at the end');
     assert.equal(this.pgdat.pageTables, 0, 'page tables at the end');
     assert.equal(this.pgdat.mappings.used, 0, 'mappings at the end');
     assert.equal(this.pgdat.mms.used, 0, 'address spaces at the end');
@@ -297,7 +315,22 @@ export class TestMachine {
         this.inodes[step.handle]!.bytes = step.pages * PAGE_SIZE;
         truncateInodePages(this.inodes[step.handle]!.mapping, step.pages * PAGE_SIZE);
         return 0;
+      case 'pageout':
+        pageoutRange(mm, step.page * PAGE_SIZE, step.len * PAGE_SIZE);
+        return 0;
+      case 'reclaim':
+        tryToFreePages(this.pgdat, step.frames);
+        return 0;
+      case 'swapoff':
+        return this.swapoff();
     }
+  }
+
+  /** Empties swap and switches it on again. */
+  private swapoff(): number {
+    const err = doSwapoff(this.pgdat, this.pgdat.swap.active[0]!);
+    if (err === 0) testSwapon(this.pgdat, SWAP_SLOTS);
+    return err;
   }
 
   private mmap(mm: MmStruct, step: Step & { op: 'mmap' }): number {
@@ -416,14 +449,34 @@ export class TestMachine {
   /** What the process would read, found without a fault. */
   private contentAt(vma: Vma, addr: number, index: number): Content {
     const pte = this.pteAt(vma.mm, addr);
+    if (isSwapPte(pte)) return this.contentInSwap(pteToSwapEntry(pte));
     let pfn = ptePfn(pte);
     if (pte === 0) {
       if (vma.file === null) return ZERO;
       pfn = vma.file.mapping.pages.get(index) as Pfn;
       if (pfn === 0) return ZERO;
+      if (pfn < 0) return this.contentInSwap(valueToSwapEntry(pfn));
     }
+    return this.contentOfFrame(pfn);
+  }
+
+  private contentOfFrame(pfn: number): Content {
     const { view } = this.pgdat.ram;
     return WORD_OFFSETS.map((offset) => view.getUint32(pfn * PAGE_SIZE + offset, true));
+  }
+
+  private contentInSwap(entry: SwapEntry): Content {
+    const { swap } = this.pgdat;
+    const { device, cache } = swap.areas[swapEntryType(entry)]!;
+    const offset = swapEntryOffset(entry);
+    const bytes = new Uint8Array(PAGE_SIZE);
+    device.readPage(offset, bytes, 0);
+    const view = new DataView(bytes.buffer);
+    const content = WORD_OFFSETS.map((at) => view.getUint32(at, true));
+    if (cache[offset] !== 0) {
+      assert.deepEqual(this.contentOfFrame(cache[offset]!), content, 'cached page and its slot');
+    }
+    return content;
   }
 
   /** Every anonymous page must be found from its AnonVma, and a writable private page must be nobody else's. */
@@ -431,11 +484,16 @@ export class TestMachine {
     const { page, mappings } = this.pgdat;
     const where = `page ${addr / PAGE_SIZE - ARENA}`;
     const vma = mm.vmas.find(addr)!;
-    const canWrite = writable && (pte & PTE_W) !== 0;
+    const canWrite = writable && (pte & (PTE_V | PTE_W)) === (PTE_V | PTE_W);
     if (canWrite && (vma.flags & VM_SHARED) === 0) {
-      assert.equal(page.refcount[ptePfn(pte)], 1, `${where}: writable and somebody else's too`);
+      const cached = (page.flags[ptePfn(pte)]! & PG_SWAPCACHE) === 0 ? 0 : 1;
+      assert.equal(
+        page.refcount[ptePfn(pte)]! - cached,
+        1,
+        `${where}: writable and somebody else's too`,
+      );
     }
-    if ((pte & PTE_SPECIAL) !== 0 || !pageAnon(page, ptePfn(pte))) return;
+    if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V || !pageAnon(page, ptePfn(pte))) return;
     const owner = mappings.get(page.mapping[ptePfn(pte)]! >> 1);
     assert.ok(
       vma.anonVmaChain.some((avc) => avc.anonVma === owner),

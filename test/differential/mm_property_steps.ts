@@ -95,6 +95,12 @@ export type Step = Base &
         readonly value: number;
       }
     | { readonly op: 'truncate'; readonly handle: number; readonly pages: number }
+    /** Pages of a process are reclaimed, whoever shares them. */
+    | { readonly op: 'pageout'; readonly page: number; readonly len: number }
+    /** Pages that were not used lately are reclaimed, of everybody and of files. */
+    | { readonly op: 'reclaim'; readonly frames: number }
+    /** Everything in swap is brought back. */
+    | { readonly op: 'swapoff' }
   );
 
 export type Op = Step['op'];
@@ -114,7 +120,12 @@ const WEIGHTS: readonly (readonly [Op, number])[] = [
   ['filewrite', 3],
   ['truncate', 1],
 ];
-const TOTAL_WEIGHT = WEIGHTS.reduce((sum, [, weight]) => sum + weight, 0);
+/** Steps of programs that run under swap pressure, beside the others. */
+const SWAP_WEIGHTS: readonly (readonly [Op, number])[] = [
+  ['pageout', 24],
+  ['reclaim', 4],
+  ['swapoff', 2],
+];
 
 const ADVICE = [
   MADV_DONTNEED,
@@ -156,16 +167,20 @@ const MODES = ['fixed', 'fixed', 'noreplace', 'hint', 'any'] as const;
 /** Draws steps; remembers where it mapped something, so that most calls find a mapping. */
 class Generator {
   private readonly random: Random;
+  private readonly weights: readonly (readonly [Op, number])[];
+  private readonly totalWeight: number;
   /** [page, len] of mappings asked for. They may be gone again. */
   private readonly ranges: (readonly [number, number])[] = [];
 
-  constructor(random: Random) {
+  constructor(random: Random, swap: boolean) {
     this.random = random;
+    this.weights = swap ? [...WEIGHTS, ...SWAP_WEIGHTS] : WEIGHTS;
+    this.totalWeight = this.weights.reduce((sum, [, weight]) => sum + weight, 0);
   }
 
   private op(): Op {
-    let left = this.random.below(TOTAL_WEIGHT);
-    for (const [op, weight] of WEIGHTS) {
+    let left = this.random.below(this.totalWeight);
+    for (const [op, weight] of this.weights) {
       if (left < weight) return op;
       left -= weight;
     }
@@ -315,6 +330,12 @@ class Generator {
         };
       case 'truncate':
         return { ...base, op, handle: random.pick([0, 2]), pages: random.below(FILE_PAGES + 8) };
+      case 'pageout':
+        return { ...base, op, page, len: random.oneIn(4) ? TABLE_PAGES : len };
+      case 'reclaim':
+        return { ...base, op, frames: 1 + random.below(200) };
+      case 'swapoff':
+        return { ...base, op };
     }
   }
 
@@ -331,6 +352,7 @@ class Generator {
   }
 }
 
-export function makeProgram(random: Random): Step[] {
-  return new Generator(random).program();
+/** @param swap pages are swapped out and brought back between the other steps. */
+export function makeProgram(random: Random, swap: boolean): Step[] {
+  return new Generator(random, swap).program();
 }
