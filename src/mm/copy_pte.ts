@@ -23,6 +23,7 @@ import {
   PTE_V,
   PTE_W,
   PTE_WORDS,
+  tableOf,
   type Pfn,
   type Pte,
   type PtePtr,
@@ -33,16 +34,20 @@ import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { swapDuplicate } from './swapfile.ts';
 
 /**
- * The copy of an entry that is not present: one more names the slot, and the page in it is
- * nobody's alone any more.
+ * Copies an entry that is not present: one more names a slot, and the page in it is nobody's
+ * alone any more.
  * @linux mm/memory.c:copy_nonpresent_pte
  */
-function copyNonpresentPte(pgdat: PgData, at: PtePtr, pte: Pte): Pte {
-  if (!isSwapPte(pte)) return pte;
-  swapDuplicate(pgdat, pteToSwapEntry(pte));
-  const copy = (pte & ~PTE_SWP_EXCLUSIVE) as Pte;
-  pgdat.ram.u32[at] = copy;
-  return copy;
+function copyNonpresentPte(pgdat: PgData, src: PtePtr, dst: PtePtr, clearSoftDirty: boolean): void {
+  const { u32 } = pgdat.ram;
+  let pte = u32[src] as Pte;
+  if (isSwapPte(pte)) {
+    swapDuplicate(pgdat, pteToSwapEntry(pte));
+    pgdat.page.ptSwap[tableOf(dst)]!++;
+    pte = (pte & ~PTE_SWP_EXCLUSIVE) as Pte;
+    u32[src] = pte;
+  }
+  u32[dst] = clearSoftDirty ? pte & ~PTE_SWP_SOFT_DIRTY : pte;
 }
 
 /**
@@ -65,11 +70,9 @@ export function copyPteRange(
   const end = start + (last - first) * PTE_WORDS;
   const shift = entryPtr(dst, first) - start;
   const kept = clearSoftDirty ? ~(PTE_SOFT_DIRTY | PTE_W) : -1;
-  const keptSwap = clearSoftDirty ? ~PTE_SWP_SOFT_DIRTY : -1;
   let anon = 0;
   let shmem = 0;
   let file = 0;
-  let swap = 0;
   for (let at = start as number; at < end; at += PTE_WORDS) {
     let pte = u32[at] as Pte;
     if (pte === 0) continue;
@@ -88,8 +91,7 @@ export function copyPteRange(
       } else if ((kind & PG_SWAPBACKED) !== 0) shmem++;
       else file++;
     } else if ((pte & PTE_V) === 0) {
-      if (isSwapPte(pte)) swap++;
-      u32[at + shift] = copyNonpresentPte(pgdat, at as PtePtr, pte) & keptSwap;
+      copyNonpresentPte(pgdat, at as PtePtr, (at + shift) as PtePtr, clearSoftDirty);
       continue;
     }
     u32[at + shift] = pte & kept;
@@ -97,7 +99,6 @@ export function copyPteRange(
   pgdat.page.ptAnon[dst]! += anon;
   pgdat.page.ptShmem[dst]! += shmem;
   pgdat.page.ptFile[dst]! += file;
-  pgdat.page.ptSwap[dst]! += swap;
 }
 
 /** @returns true when the page may not get a second mapping: somebody reads or writes it by its frame. */
