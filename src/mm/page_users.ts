@@ -15,9 +15,14 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import {
   entryPtr,
   LEVEL_PTE,
+  mkPte,
   PMD_SIZE,
+  pteIndex,
   ptePfn,
   ptePresent,
+  PTE_SWP_EXCLUSIVE,
+  PTE_SWP_SOFT_DIRTY,
+  PTE_V,
   type Pfn,
   type Pte,
   type Vaddr,
@@ -27,6 +32,8 @@ import { vmaAddress } from './anon_vma.ts';
 import { AddressSpace, type AnonVma, type PgData, type Vma } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
 import { NO_PTEP, ptePtrOf, tableAt } from './pgtable.ts';
+import { pteToSwapEntry } from './swap_types.ts';
+import { swapCount } from './swapfile.ts';
 
 /** @returns 1 when `vma` maps the page, whose offset in its mapping is `index`, else 0. */
 function vmaMaps(pgdat: PgData, vma: Vma, index: number, pfn: Pfn): number {
@@ -89,6 +96,11 @@ class TableUsers {
   }
 }
 
+/** What of an entry says that it maps this frame. */
+const PFN_BITS = mkPte(0xf_ffff as Pfn, PTE_V);
+/** What of an entry that is not present says which slot of swap it means. */
+const SLOT_BITS = ~(PTE_SWP_EXCLUSIVE | PTE_SWP_SOFT_DIRTY);
+
 /** What a walk over one address space remembers about the leaf table it is in. */
 export class PageUsersWalk {
   table = NO_PFN;
@@ -150,10 +162,8 @@ function gatherTables(
   return known;
 }
 
-/** What is known of the tables that map a page which entry `slot` of walk.table maps. */
-function tablesOf(pgdat: PgData, walk: PageUsersWalk, slot: number, pfn: Pfn): TableUsers {
-  const owner = pgdat.page.mapping[pfn]!;
-  const index = (pgdat.page.index[pfn]! - slot) | 0;
+/** What is known of the tables that map offset `index` of a mapping where walk.table has slot 0. */
+function tablesOf(pgdat: PgData, walk: PageUsersWalk, owner: number, index: number): TableUsers {
   const { known } = walk;
   for (let i = 0; i < known.length; i++) {
     if (known[i]!.owner === owner && known[i]!.index === index) return known[i]!;
@@ -172,24 +182,78 @@ export function pageUsersVia(
   slot: number,
   pfn: Pfn,
 ): number {
-  if (walk.table !== table) {
-    walk.table = table;
-    walk.known = [];
-  }
-  const known = tablesOf(pgdat, walk, slot, pfn);
+  enterTable(walk, table);
+  const { page } = pgdat;
+  const index = (page.index[pfn]! - slot) | 0;
+  const known = tablesOf(pgdat, walk, page.mapping[pfn]!, index);
   if (known.oblique) return pageUsers(pgdat, pfn);
-  const mapcount = pgdat.page.mapcount[pfn]!;
+  const mapcount = page.mapcount[pfn]!;
   if (mapcount === 1) return known.own;
   if (known.alone) return mapcount;
+  return usersOfEntry(pgdat, known, slot, mkPte(pfn, PTE_V), PFN_BITS, mapcount);
+}
+
+function enterTable(walk: PageUsersWalk, table: Pfn): void {
+  if (walk.table === table) return;
+  walk.table = table;
+  walk.known = [];
+}
+
+/** Users of those of the known tables whose entry `slot` is `pte` as far as `mask` goes; there are `count` of them. */
+function usersOfEntry(
+  pgdat: PgData,
+  known: TableUsers,
+  slot: number,
+  pte: number,
+  mask: number,
+  count: number,
+): number {
   const { u32 } = pgdat.ram;
   const { tables, users } = known;
   let found = 0;
   let total = 0;
-  for (let i = 0; i < tables.length && found < mapcount; i++) {
-    const pte = u32[entryPtr(tables[i]!, slot)] as Pte;
-    if (!ptePresent(pte) || ptePfn(pte) !== pfn) continue;
+  for (let i = 0; i < tables.length && found < count; i++) {
+    if ((u32[entryPtr(tables[i]!, slot)]! & mask) !== (pte & mask)) continue;
     found++;
     total += users[i]!;
   }
   return total;
+}
+
+/** Looks for a swap entry at the one address in each VMA that may have inherited it. */
+function swapUsersAnywhere(pgdat: PgData, root: AnonVma, index: number, pte: Pte): number {
+  let users = 0;
+  for (let i = 0; i < root.chain.length; i++) {
+    const { vma } = root.chain[i]!;
+    const addr = vmaAddress(vma, index);
+    const ptep = addr < 0 ? NO_PTEP : ptePtrOf(vma.mm, addr);
+    if (ptep !== NO_PTEP && ((pgdat.ram.u32[ptep]! ^ pte) & SLOT_BITS) === 0) users++;
+  }
+  return users;
+}
+
+/**
+ * Pairs of address space and address that have the swap entry `pte`, which entry `slot` of the
+ * leaf table `table` holds for `addr` of `vma`. Whoever has it too got it by fork from the VMA
+ * that the first AnonVma of the chain was made for, so that one knows them all.
+ */
+export function swapUsersVia(
+  walk: PageUsersWalk,
+  vma: Vma,
+  table: Pfn,
+  addr: Vaddr,
+  pte: Pte,
+): number {
+  const { pgdat } = vma.mm;
+  enterTable(walk, table);
+  const count = swapCount(pgdat, pteToSwapEntry(pte));
+  const root = vma.anonVmaChain[0]?.anonVma;
+  if (root === undefined) return count;
+  const slot = pteIndex(addr);
+  const index = lowHalf(vma.pgoff + (addr - vma.start) / PAGE_SIZE);
+  const known = tablesOf(pgdat, walk, root.id, (index - slot) | 0);
+  if (known.oblique) return swapUsersAnywhere(pgdat, root, index, pte);
+  if (count === 1) return known.own;
+  if (known.alone) return count;
+  return usersOfEntry(pgdat, known, slot, pte, SLOT_BITS, count);
 }

@@ -91,6 +91,7 @@ import {
   MREMAP_FIXED,
   MREMAP_MAYMOVE,
 } from '../../src/uapi/mman.ts';
+import { checkPageUsers } from '../unit/mm/users_check.ts';
 import {
   type Content,
   contentOf,
@@ -505,6 +506,7 @@ export class TestMachine {
   /** Recounts the tables; every table must be counted for one process. */
   checkTables(): void {
     checkPageTables(this.pgdat);
+    checkPageUsers(this.pgdat);
     this.checkTlb();
     let bytes = 0;
     for (const mm of this.mms) bytes += mmUsage(mm).tableBytes;

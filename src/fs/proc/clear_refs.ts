@@ -5,11 +5,13 @@ import {
   pteIndex,
   ptePfn,
   ptePresent,
+  pteSpecial,
   PTE_A,
   PTE_WORDS,
   type Pte,
 } from '../../arch/riscv/pgtable.ts';
 import type { Vma } from '../../mm/mm_types.ts';
+import { PG_REFERENCED } from '../../mm/page.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
 import { mmRssPages } from '../../mm/rss.ts';
 import { clearSoftDirty } from '../../mm/soft_dirty.ts';
@@ -34,15 +36,17 @@ function clearsVma(vma: Vma, type: number): boolean {
   return type !== CLEAR_REFS_MAPPED || vma.file !== null;
 }
 
-/** Clears the accessed bits of a mapping. Those of a shared table are cleared for all who use it. */
+/** Forgets that the pages of a mapping were used. The bits of a shared table are cleared for all who use it. */
 function clearYoung(vma: Vma): void {
-  const { ram } = vma.mm.pgdat;
+  const { ram, page } = vma.mm.pgdat;
   walkLeafTables(vma.mm, vma.start, vma.end, (pmdp, addr, next) => {
     const base = entryPtr(ptePfn(ram.u32[pmdp] as Pte), 0);
     const last = base + pteLast(addr, next) * PTE_WORDS;
     for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
       const pte = ram.u32[at] as Pte;
-      if (ptePresent(pte)) ram.u32[at] = pte & ~PTE_A;
+      if (!ptePresent(pte) || pteSpecial(pte)) continue;
+      ram.u32[at] = pte & ~PTE_A;
+      page.flags[ptePfn(pte)]! &= ~PG_REFERENCED;
     }
     return 0;
   });

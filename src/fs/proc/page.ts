@@ -9,15 +9,23 @@ import type { Kernel } from '../../kernel/kernel.ts';
 import { copyToIter, type IovIter } from '../../mm/iov_iter.ts';
 import { MAX_ORDER, type PgData } from '../../mm/mm_types.ts';
 import {
+  PG_ACTIVE,
   PG_ANON,
   PG_BUDDY,
   PG_DIRTY,
+  PG_LAZYFREE,
+  PG_LRU,
+  PG_REFERENCED,
   PG_RESERVED,
   PG_SWAPBACKED,
+  PG_SWAPCACHE,
   PG_TABLE,
+  PG_UNEVICTABLE,
   PG_UPTODATE,
 } from '../../mm/page.ts';
 import { pageUsers } from '../../mm/page_users.ts';
+import { rmapWalk } from '../../mm/page_vma_mapped.ts';
+import { VM_LOCKED } from '../../mm/vma.ts';
 import { EFAULT, EINVAL } from '../../uapi/errno.ts';
 import * as kpf from '../../uapi/kernel_page_flags.ts';
 import type { Dentry, File, FileOps } from '../fs_types.ts';
@@ -73,18 +81,34 @@ function bit(set: boolean, kpfBit: number): number {
   return set ? 1 << kpfBit : 0;
 }
 
+/** Flags that mean the same here and there. */
+const FLAG_BITS: readonly (readonly [number, number])[] = [
+  [PG_DIRTY, kpf.KPF_DIRTY],
+  [PG_LRU, kpf.KPF_LRU],
+  [PG_ACTIVE, kpf.KPF_ACTIVE],
+  [PG_REFERENCED, kpf.KPF_REFERENCED],
+  [PG_SWAPCACHE, kpf.KPF_SWAPCACHE],
+  [PG_UNEVICTABLE, kpf.KPF_UNEVICTABLE],
+];
+
 /** Flags of a page that is in use. */
 function pageKpf(pgdat: PgData, pfn: Pfn): number {
   const { flags, mapcount } = pgdat.page;
   const flag = flags[pfn]!;
   const anon = (flag & PG_ANON) !== 0;
-  return (
-    bit(mapcount[pfn]! > 0, kpf.KPF_MMAP) |
-    bit(anon, kpf.KPF_ANON) |
-    bit(anon || (flag & PG_SWAPBACKED) !== 0, kpf.KPF_SWAPBACKED) |
-    bit(anon || (flag & PG_UPTODATE) !== 0, kpf.KPF_UPTODATE) |
-    bit((flag & PG_DIRTY) !== 0, kpf.KPF_DIRTY)
-  );
+  const swapBacked = anon ? (flag & PG_LAZYFREE) === 0 : (flag & PG_SWAPBACKED) !== 0;
+  let bits = bit(mapcount[pfn]! > 0, kpf.KPF_MMAP) | bit(anon, kpf.KPF_ANON);
+  bits |= bit(swapBacked, kpf.KPF_SWAPBACKED);
+  bits |= bit(anon || (flag & PG_UPTODATE) !== 0, kpf.KPF_UPTODATE);
+  for (const [pg, kpfBit] of FLAG_BITS) bits |= bit((flag & pg) !== 0, kpfBit);
+  return bits;
+}
+
+/** Whether a VM_LOCKED mapping holds the page; reclaim notes that on the page only when it comes by. */
+function pageMlocked(pgdat: PgData, pfn: Pfn): boolean {
+  if (pgdat.page.mapcount[pfn] === 0) return false;
+  rmapWalk(pgdat, pfn);
+  return (pgdat.rmap.vmFlags & VM_LOCKED) !== 0;
 }
 
 /** @linux fs/proc/page.c:stable_page_flags */
@@ -94,8 +118,11 @@ function putFlags(pgdat: PgData, pfn: Pfn, view: DataView, at: number): void {
     view.setInt32(at, bit(pfn === pgdat.zeroPfn, kpf.KPF_ZERO_PAGE), true);
     view.setInt32(at + 4, 1 << (kpf.KPF_RESERVED - 32), true);
   } else if ((flag & PG_TABLE) !== 0) view.setInt32(at, 1 << kpf.KPF_PGTABLE, true);
-  else if (isPage(pgdat, pfn)) view.setInt32(at, pageKpf(pgdat, pfn), true);
-  else view.setInt32(at, bit(isFreeBuddyPage(pgdat, pfn), kpf.KPF_BUDDY), true);
+  else if (isPage(pgdat, pfn)) {
+    const mlocked = pageMlocked(pgdat, pfn);
+    view.setInt32(at, pageKpf(pgdat, pfn) | bit(mlocked, kpf.KPF_UNEVICTABLE), true);
+    view.setInt32(at + 4, bit(mlocked, kpf.KPF_MLOCKED - 32), true);
+  } else view.setInt32(at, bit(isFreeBuddyPage(pgdat, pfn), kpf.KPF_BUDDY), true);
 }
 
 /** There are no memory control groups. */

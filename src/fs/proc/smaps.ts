@@ -20,9 +20,11 @@ import {
 } from '../../arch/riscv/pgtable.ts';
 import type { IovIter } from '../../mm/iov_iter.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
-import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_SWAPBACKED } from '../../mm/page.ts';
-import { PageUsersWalk, pageUsersVia } from '../../mm/page_users.ts';
+import { PG_ANON, PG_DIRTY, PG_LAZYFREE, PG_REFERENCED, PG_SWAPBACKED } from '../../mm/page.ts';
+import { PageUsersWalk, pageUsersVia, swapUsersVia } from '../../mm/page_users.ts';
 import { pteLast, walkLeafTables } from '../../mm/pagewalk.ts';
+import { NO_PTEP, ptePtrOf } from '../../mm/pgtable.ts';
+import { isSwapPte } from '../../mm/swap_types.ts';
 import {
   VM_ACCOUNT,
   VM_DONTCOPY,
@@ -51,6 +53,7 @@ import {
   VM_SOFTDIRTY,
   VM_WIPEONFORK,
   VM_WRITE,
+  vmaPages,
 } from '../../mm/vma.ts';
 import { ESRCH } from '../../uapi/errno.ts';
 import type { File, FileOps, FsContext } from '../fs_types.ts';
@@ -101,28 +104,59 @@ function smapsAccount(mss: MemSizeStats, vma: Vma, pte: Pte, users: number): voi
   mss.resident += PAGE_SIZE;
   if ((kind & PG_ANON) !== 0) mss.anonymous += PAGE_SIZE;
   if ((kind & PG_LAZYFREE) !== 0 && !dirty) mss.lazyfree += PAGE_SIZE;
-  if (pteYoung(pte)) mss.referenced += PAGE_SIZE;
+  if (pteYoung(pte) || (kind & PG_REFERENCED) !== 0) mss.referenced += PAGE_SIZE;
   smapsPageAccumulate(mss, kind, share, dirty);
   if ((vma.flags & VM_LOCKED) !== 0) mss.pssLocked += share;
   if (users > 1) mss[dirty ? 'sharedDirty' : 'sharedClean'] += PAGE_SIZE;
   else mss[dirty ? 'privateDirty' : 'privateClean'] += PAGE_SIZE;
 }
 
-/** Adds what `vma` has in memory. @linux smap_gather_stats */
+/** Counts a page in swap that `users` processes have there. @linux smaps_pte_entry */
+function smapsSwap(mss: MemSizeStats, users: number): void {
+  mss.swap += PAGE_SIZE;
+  mss.swapPss += Math.floor(PAGE_PSS / users);
+}
+
+/**
+ * Bytes of pages of shared memory that are in swap, as far as `vma` would find them there: the
+ * page tables do not say. Where a private mapping has a page of its own, that one counts.
+ * @linux mm/shmem.c:shmem_partial_swap_usage
+ */
+function shmemSwapUsage(vma: Vma): number {
+  const mapping = vma.file?.mapping;
+  if (mapping === undefined || mapping.swapped === 0) return 0;
+  const { mm } = vma;
+  const shared = (vma.flags & VM_SHARED) !== 0 || (vma.flags & VM_WRITE) === 0;
+  let pages = 0;
+  mapping.pages.forEach(vma.pgoff, vma.pgoff + vmaPages(vma) - 1, (index, value) => {
+    if (value > 0) return;
+    const ptep = ptePtrOf(mm, vma.start + (index - vma.pgoff) * PAGE_SIZE);
+    if (shared || ptep === NO_PTEP || mm.pgdat.ram.u32[ptep] === 0) pages++;
+  });
+  return pages * PAGE_SIZE;
+}
+
+/** Adds what `vma` has in memory and in swap. @linux smap_gather_stats */
 function smapGatherStats(mss: MemSizeStats, vma: Vma): void {
   const { mm } = vma;
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const walk = new PageUsersWalk();
+  mss.swap += shmemSwapUsage(vma);
   walkLeafTables(mm, vma.start, vma.end, (pmdp, addr, next) => {
     const table = ptePfn(u32[pmdp] as Pte);
     const base = entryPtr(table, 0);
     const last = base + pteLast(addr, next) * PTE_WORDS;
     for (let at = base + pteIndex(addr) * PTE_WORDS; at < last; at += PTE_WORDS) {
       const pte = u32[at] as Pte;
-      if (!ptePresent(pte) || pteSpecial(pte)) continue;
+      if (pte === 0 || (ptePresent(pte) && pteSpecial(pte))) continue;
       const slot = (at - base) / PTE_WORDS;
-      smapsAccount(mss, vma, pte, pageUsersVia(walk, pgdat, table, slot, ptePfn(pte)));
+      if (ptePresent(pte)) {
+        smapsAccount(mss, vma, pte, pageUsersVia(walk, pgdat, table, slot, ptePfn(pte)));
+      } else if (isSwapPte(pte)) {
+        const page = addr + (slot - pteIndex(addr)) * PAGE_SIZE;
+        smapsSwap(mss, swapUsersVia(walk, vma, table, page, pte));
+      }
     }
     return 0;
   });
