@@ -1,7 +1,8 @@
-/** i_mmap: which VMAs map a file. */
+/** Files as mm sees them: which VMAs map one (i_mmap), and which cache a page is in. */
 
+import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { bugOn } from '../lib/assert.ts';
-import type { Vma } from './mm_types.ts';
+import { AddressSpace, type PgData, type Vma } from './mm_types.ts';
 
 /** Links a file VMA into its mapping's i_mmap. */
 export function vmaLinkFile(vma: Vma): void {
@@ -22,4 +23,19 @@ export function vmaUnlinkFile(vma: Vma): void {
     last.iMmapIndex = vma.iMmapIndex;
   }
   vma.iMmapIndex = -1;
+}
+
+/** Index in its file of a page that pageCacheOf() knows. */
+export function pageIndex(pgdat: PgData, pfn: Pfn): number {
+  return pgdat.page.index[pfn]! >>> 0;
+}
+
+/**
+ * The page cache that a page is in; null when it is anonymous, or truncation has taken it out.
+ * @linux include/linux/pagemap.h:folio_mapping
+ */
+export function pageCacheOf(pgdat: PgData, pfn: Pfn): AddressSpace | null {
+  const owner = pgdat.mappings.peek(pgdat.page.mapping[pfn]! >> 1);
+  if (!(owner instanceof AddressSpace)) return null;
+  return owner.pages.get(pageIndex(pgdat, pfn)) === pfn ? owner : null;
 }

@@ -208,6 +208,17 @@ export function drainPcp(pgdat: PgData, keep: number): void {
   while (pgdat.pcpCount > keep) freeOnePage(pgdat, pgdat.pcp[--pgdat.pcpCount] as Pfn, 0);
 }
 
+/**
+ * Takes a certain free block out of the lists: its frames have one reference each.
+ * @param pfn the first frame of a block (PG_BUDDY).
+ */
+export function takeFreeBlock(pgdat: PgData, pfn: Pfn): void {
+  const order = pgdat.page.private[pfn]!;
+  listDel(pgdat, pfn, order);
+  pgdat.freeFrames -= 1 << order;
+  for (let i = 0; i < 1 << order; i++) initPage(pgdat, (pfn + i) as Pfn);
+}
+
 /** Frees a block that allocPages() gave. */
 export function freePages(pgdat: PgData, pfn: Pfn, order: number): void {
   pgdat.page.refcount[pfn] = 0;

@@ -17,6 +17,7 @@
  */
 
 import type { Pfn } from '../arch/riscv/pgtable.ts';
+import { pageCacheOf, pageIndex } from './address_space.ts';
 import { AddressSpace, type PgData } from './mm_types.ts';
 import {
   PG_ACTIVE,
@@ -51,19 +52,6 @@ export const PAGE_ACTIVATE = 2;
 
 /** The one who reclaims it holds a reference, beside mappings and caches. */
 const OWN_REF = 1;
-
-/** The cache a page of a file is in; null when truncation has taken it out. */
-function cacheOf(pgdat: PgData, pfn: Pfn): AddressSpace | null {
-  const { page } = pgdat;
-  const owner = pgdat.mappings.peek(page.mapping[pfn]! >> 1);
-  if (!(owner instanceof AddressSpace)) return null;
-  return owner.pages.get(indexOf(pgdat, pfn)) === pfn ? owner : null;
-}
-
-/** Index in its file of a page that cacheOf() knows. */
-function indexOf(pgdat: PgData, pfn: Pfn): number {
-  return pgdat.page.index[pfn]! >>> 0;
-}
 
 /** @returns true when somebody beside mappings, caches and the caller holds the page: its frame is in use. */
 function heldElsewhere(pgdat: PgData, pfn: Pfn, caches: number): boolean {
@@ -151,7 +139,7 @@ function shmemWriteout(pgdat: PgData, mapping: AddressSpace, pfn: Pfn): number {
     releaseSwapSlot(pgdat, entry);
     return PAGE_ACTIVATE;
   }
-  const index = indexOf(pgdat, pfn);
+  const index = pageIndex(pgdat, pfn);
   tryToUnmapFile(pgdat, pfn);
   deleteFromPageCache(mapping, index);
   swapDuplicate(pgdat, entry);
@@ -163,7 +151,7 @@ function shmemWriteout(pgdat: PgData, mapping: AddressSpace, pfn: Pfn): number {
 /** @returns PAGE_*. */
 function pageoutFile(pgdat: PgData, pfn: Pfn): number {
   const { flags } = pgdat.page;
-  const mapping = cacheOf(pgdat, pfn);
+  const mapping = pageCacheOf(pgdat, pfn);
   // Truncated, and held by somebody who has not let go yet.
   if (mapping === null || heldElsewhere(pgdat, pfn, 1)) return PAGE_KEEP;
   if (folioMappedDirty(pgdat)) flags[pfn]! |= PG_DIRTY;
@@ -171,12 +159,12 @@ function pageoutFile(pgdat: PgData, pfn: Pfn): number {
     const { writePage } = mapping.ops;
     if (writePage === undefined) return shmemWriteout(pgdat, mapping, pfn);
     pgdat.fileCost++;
-    if (writePage(mapping, indexOf(pgdat, pfn), pfn) !== 0) return PAGE_ACTIVATE;
+    if (writePage(mapping, pageIndex(pgdat, pfn), pfn) !== 0) return PAGE_ACTIVATE;
     flags[pfn]! &= ~PG_DIRTY;
     pgdat.vmstat.pgpgout++;
   }
   tryToUnmapFile(pgdat, pfn);
-  deleteFromPageCache(mapping, indexOf(pgdat, pfn));
+  deleteFromPageCache(mapping, pageIndex(pgdat, pfn));
   return PAGE_RECLAIMED;
 }
 

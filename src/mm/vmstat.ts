@@ -48,6 +48,13 @@ export class VmStat {
   /** Pages found locked and set aside, and those looked at again after an unlock. */
   unevictablePgsCulled = 0;
   unevictablePgsRescued = 0;
+  /** Pages moved to other frames, and pages that could not be. */
+  pgmigrateSuccess = 0;
+  pgmigrateFail = 0;
+  /** Frames that compaction looked at for pages to move and for free ones, and times it ran. */
+  compactMigrateScanned = 0;
+  compactFreeScanned = 0;
+  compactStall = 0;
   /** Pages of files written back. */
   pgpgout = 0;
 }

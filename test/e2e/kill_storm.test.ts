@@ -1,7 +1,7 @@
 /**
- * Children killed in the middle of every memory operation, with memory and swap too small for them:
- * whatever they were about, their parent's
- * memory is untouched, all counts are right while the storm is on, and nothing is left after it.
+ * Children killed in the middle of every memory operation, with memory and swap too small for
+ * them, and pages moved to other frames meanwhile: whatever they were about, their parent's memory
+ * is untouched, all counts are right while the storm is on, and nothing is left after it.
  * KILL_STORM is the number of kills.
  */
 
@@ -10,6 +10,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PipeInodeInfo, pipeOf } from '../../src/fs/pipe_fs_i.ts';
 import type { Kernel } from '../../src/kernel/kernel.ts';
+import { compactZone } from '../../src/mm/compaction.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { runGuest, withMachine } from '../guest.ts';
 
@@ -47,6 +48,8 @@ describe('a storm of kills', () => {
         const checker = (async () => {
           while (running) {
             checkPageTables(pgdat, heldByPipes(machine.internals));
+            // The pages of running programs change their frames, too.
+            if (checks % 4 === 0) compactZone(pgdat);
             checks++;
             await sleep(20);
           }
@@ -60,6 +63,7 @@ describe('a storm of kills', () => {
         assert.ok(checks > 1);
         const { forks, swapOuts, swapIns, oomKills } = machine.stats();
         assert.ok(swapOuts > 0 && swapIns > 0);
+        assert.ok(pgdat.vmstat.pgmigrateSuccess > 0);
         console.log(
           `${KILLS} kills, ${forks} forks, ${swapOuts} pages out and ${swapIns} in, ${oomKills} times ` +
             `out of memory, ${checks} checks ${mode}`,

@@ -133,6 +133,11 @@ export function mkPte(pfn: Pfn, bits: number): Pte {
   return ((pfn << PFN_SHIFT) | bits) as Pte;
 }
 
+/** A present entry that says the same of another frame. */
+export function entryPfn(pte: Pte, pfn: Pfn): Pte {
+  return ((pte & ~(PFN_MASK << PFN_SHIFT)) | (pfn << PFN_SHIFT)) as Pte;
+}
+
 /** An entry that points at the table in `pfn`. */
 export function mkTable(pfn: Pfn): Pte {
   return ((pfn << PFN_SHIFT) | PTE_V) as Pte;

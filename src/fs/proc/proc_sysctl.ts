@@ -6,6 +6,7 @@
  */
 
 import type { Kernel } from '../../kernel/kernel.ts';
+import { compactZone } from '../../mm/compaction.ts';
 import { dropPagecache } from '../../mm/drop_caches.ts';
 import { MAX_MAP_COUNT, MMAP_MIN_ADDR } from '../../mm/mmap_limits.ts';
 import { setMinFreeKbytes } from '../../mm/page_alloc.ts';
@@ -139,6 +140,13 @@ function vmTable(kernel: Kernel, sys: Dentry): void {
   numberFile(dir, 'swappiness', [0, MAX_SWAPPINESS], () => pgdat.swappiness, swappiness);
   const minFree = (value: number): void => setMinFreeKbytes(pgdat, value);
   numberFile(dir, 'min_free_kbytes', [0, INT_MAX], () => pgdat.minFreeKbytes, minFree);
+  numberFile(
+    dir,
+    'compact_memory',
+    [1, 1],
+    () => 0,
+    () => compactZone(pgdat),
+  );
   let dropped = 0;
   numberFile(
     dir,
