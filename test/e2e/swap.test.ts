@@ -1,13 +1,22 @@
 /** Swap areas of a machine: memory of the host, files of the host, and what the guest sees of them. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { CowshedError } from '../../src/machine/errors.ts';
 import { Machine } from '../../src/machine/machine.ts';
-import { withMachine } from '../guest.ts';
+import { assertTap, runGuest, withMachine } from '../guest.ts';
+import { guestProgram } from '../../src/bench/guest_files.ts';
 
 const MIB = 1024 * 1024;
 const MEMORY = 32 * MIB;
@@ -80,6 +89,91 @@ describe('swap of a machine', () => {
         );
       }
       assert.deepEqual(readFileSync(file), letter);
+    });
+  });
+});
+
+/** Memory that the guest program `swap` fills, MiB: half as much again as there is. */
+const FILL = '48';
+
+for (const cowPte of [true, false]) {
+  describe(`programs larger than memory, with ${cowPte ? 'shared page tables' : 'default fork'}`, () => {
+    it('keep their bytes in memory of the host', async () => {
+      await withMachine({ memory: MEMORY, swap: 64 * MIB, cowPte }, async (machine) => {
+        assertTap(await runGuest(machine, 'swap', [FILL]));
+        const { swapOuts, swapIns, swapBytes, swapFreeBytes } = machine.stats();
+        assert.ok(swapOuts > 1000 && swapIns > 1000);
+        assert.equal(swapFreeBytes, swapBytes);
+        assert.equal(machine.leakedFrames(), 0);
+        assert.match(text(machine, '/proc/vmstat'), /^pgsteal_kswapd [1-9]/m);
+      });
+    });
+
+    it('keep their bytes in a file of the host', async () => {
+      await withFolder(async (dir) => {
+        const swap = { file: join(dir, 'swap'), bytes: 64 * MIB };
+        await withMachine({ memory: MEMORY, swap, cowPte }, async (machine) => {
+          assertTap(await runGuest(machine, 'swap', [FILL]));
+        });
+      });
+    });
+  });
+}
+
+describe('a swap file that is touched while the machine runs', () => {
+  /** Fills memory and swap, does something to the file, and lets the program look at every page. */
+  async function lose(harm: (file: string) => void): Promise<string> {
+    return withFolder(async (dir) => {
+      const file = join(dir, 'swap');
+      const swap = { file, bytes: 64 * MIB };
+      return withMachine({ memory: MEMORY, swap }, async (machine) => {
+        machine.writeFile('/tmp/swap', guestProgram('swap'), 0o755);
+        const guest = machine.spawn('/tmp/swap', ['swap', FILL, 'lost'], {
+          stdin: 'pipe',
+          stdout: 'pipe',
+        });
+        let output = '';
+        for await (const chunk of guest.stdout) {
+          output += String(chunk);
+          if (output !== 'ready\n') continue;
+          harm(file);
+          guest.stdin.write('x');
+        }
+        const { code, signal } = await guest.wait();
+        return `${output.replace('ready\n', '')}${signal ?? code}`;
+      });
+    });
+  }
+
+  it('may be removed', async () => {
+    assert.equal(await lose(unlinkSync), 'intact\n0');
+  });
+
+  it('is SIGBUS once it is cut short', async () => {
+    assert.equal(await lose((file) => truncateSync(file, 16 * MIB)), 'SIGBUS');
+  });
+
+  it('is SIGBUS, never zeroes, once it was cut and made as long again', async () => {
+    const harm = (file: string): void => {
+      truncateSync(file, 0);
+      truncateSync(file, 64 * MIB);
+    };
+    assert.equal(await lose(harm), 'SIGBUS');
+  });
+
+  it('is SIGBUS, never wrong bytes, once somebody else wrote to it', async () => {
+    assert.equal(await lose((file) => writeFileSync(file, Buffer.alloc(64 * MIB, 'x'))), 'SIGBUS');
+  });
+});
+
+describe('memory and swap together too small', () => {
+  it('end the program that is largest', async () => {
+    await withMachine({ memory: MEMORY, swap: 8 * MIB }, async (machine) => {
+      const run = await runGuest(machine, 'eat_memory');
+      assert.equal(run.signal, 'SIGKILL');
+      assert.equal(machine.stats().oomKills, 1);
+      assert.ok(machine.stats().swapOuts >= 2000);
+      assert.equal(machine.leakedFrames(), 0);
     });
   });
 });
