@@ -18,7 +18,8 @@ import { mmfInitFlags } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { EHDR_BYTES, ELF_MAGIC } from '../uapi/elf.ts';
 import { EFAULT, ELOOP, ENOENT, ENOEXEC, ENOMEM } from '../uapi/errno.ts';
-import { SIGCHLD, SIGKILL, SIGSEGV, SI_KERNEL } from '../uapi/signal.ts';
+import { PTRACE_EVENT_EXEC } from '../uapi/ptrace.ts';
+import { SIGCHLD, SIGSEGV, SI_KERNEL } from '../uapi/signal.ts';
 import { TASK_COMM_LEN } from '../uapi/prctl.ts';
 import { BINPRM_BUF_SIZE, kernelRead, type LinuxBinprm } from './binfmt.ts';
 import {
@@ -37,9 +38,11 @@ import { execCreds, mmSetCaps } from './cred.ts';
 import { detachPid, doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
+import { ptraceUnlink } from './ptrace.ts';
+import { ptraceEvent } from './ptrace_stop.ts';
 import { NO_RETURN } from './sched.ts';
 import { flushSignalHandlers, forceSignal, resetSigaction, sigInfo } from './signal.ts';
-import { SighandStruct, type Cred, type Rlimits, type Task } from './task.ts';
+import { RESUME_EVENT, SighandStruct, type Cred, type Rlimits, type Task } from './task.ts';
 import { STACK_TOP, mapVdso } from './vdso.ts';
 
 /** Scripts that may run scripts. @linux exec_binprm */
@@ -234,14 +237,19 @@ export function loadProgram(
   return program;
 }
 
-/** Every other thread ends, and this one becomes the leader. @linux de_thread */
+/**
+ * Every other thread ends, and this one becomes the leader. Traced ones stay as zombies for
+ * their tracer, which exec does not wait for; a leader among them is gone.
+ * @linux de_thread
+ */
 function deThread(kernel: Kernel, task: Task): void {
   const { signal } = task;
   for (const thread of [...signal.threads]) {
-    if (thread !== task) doExit(kernel, thread, SIGKILL);
+    if (thread !== task) doExit(kernel, thread, 0);
   }
   const { leader } = signal;
   if (leader === task) return;
+  if (leader.ptrace !== null) ptraceUnlink(leader);
   kernel.tasks.delete(task.pid);
   kernel.recycleRegs(leader.regs);
   detachPid(task, 0);
@@ -317,6 +325,7 @@ export function doExecve(
   envp: readonly string[],
 ): number {
   const { limits } = task.signal;
+  const oldPid = task.pid;
   const cred = execCreds(task.cred);
   const program = loadProgram(kernel, task, file, filename, argv, envp, limits, cred);
   if (typeof program === 'number') return program;
@@ -326,5 +335,7 @@ export function doExecve(
     return -EFAULT;
   }
   beginNewExec(kernel, task, program);
+  const stop = ptraceEvent(task, PTRACE_EVENT_EXEC, oldPid, RESUME_EVENT);
+  if (stop !== null) stop.code = NO_RETURN;
   return NO_RETURN;
 }

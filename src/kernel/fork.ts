@@ -8,13 +8,14 @@
  * @linux kernel/fork.c
  */
 
-import { REGS_PC, REGS_X, saveRegs } from '../arch/riscv/hart_state.ts';
-import { highHalf, lowHalf } from '../lib/bits.ts';
+import { REGS_PC, REGS_X, saveRegs, type Regs } from '../arch/riscv/hart_state.ts';
+import { fromHalves, highHalf, lowHalf } from '../lib/bits.ts';
 import { dupMm } from '../mm/fork.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { putUser32 } from '../mm/uaccess.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
+import { PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK } from '../uapi/ptrace.ts';
 import { PIDFD_THREAD } from '../uapi/pidfd.ts';
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../uapi/resource.ts';
 import {
@@ -33,19 +34,36 @@ import {
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
+  CLONE_PTRACE,
   CLONE_SETTLS,
   CLONE_SIGHAND,
   CLONE_THREAD,
+  CLONE_UNTRACED,
   CLONE_VFORK,
   CLONE_VM,
 } from '../uapi/sched.ts';
 import { NSIG, SIGCHLD } from '../uapi/signal.ts';
+import { taskJoinGroupStop } from './jobctl.ts';
 import type { Kernel } from './kernel.ts';
+import { isRestart } from './entry.ts';
 import { mmputTask } from './mm_release.ts';
 import { pidfsAllocFile, taskPid } from './pidfd.ts';
-import { sleepKillable } from './sched.ts';
+import { ptraceInitTask, ptraceUnlink } from './ptrace.ts';
+import { ptraceEvent, ptraceEventEnabled } from './ptrace_stop.ts';
+import { NO_RETURN, sleepKillable } from './sched.ts';
 import { flushSignalHandlers } from './signal.ts';
-import { SighandStruct, Task, linkChild, unlinkChild, type TaskShared } from './task.ts';
+import {
+  PtraceStop,
+  RESUME_EVENT,
+  RESUME_SYSCALL_ENTRY,
+  RESUME_SYSCALL_EXIT,
+  RESUME_VFORK,
+  SighandStruct,
+  Task,
+  linkChild,
+  unlinkChild,
+  type TaskShared,
+} from './task.ts';
 
 const CLONE_NAMESPACES =
   CLONE_NEWNS |
@@ -120,6 +138,12 @@ function enableCowPte(mm: MmStruct): void {
   mm.flags = (mm.flags & ~MMF_COW_PTE_READY) | MMF_COW_PTE;
 }
 
+function addPc(regs: Regs, by: number): void {
+  const pc = fromHalves(regs[REGS_PC]!, regs[REGS_PC + 1]!) + by;
+  regs[REGS_PC] = lowHalf(pc);
+  regs[REGS_PC + 1] = highHalf(pc);
+}
+
 /** Child registers: the parent's after the ecall, returning 0, on its own stack and TLS if given. */
 function copyThreadRegs(kernel: Kernel, parent: Task, child: Task, args: KernelCloneArgs): void {
   const { regs } = child;
@@ -127,9 +151,7 @@ function copyThreadRegs(kernel: Kernel, parent: Task, child: Task, args: KernelC
   else regs.set(parent.regs);
   regs[REGS_X + 2 * REG_A0] = 0;
   regs[REGS_X + 2 * REG_A0 + 1] = 0;
-  const pc = (regs[REGS_PC]! >>> 0) + ECALL_BYTES;
-  regs[REGS_PC] = pc | 0;
-  if (pc > 0xffff_ffff) regs[REGS_PC + 1] = regs[REGS_PC + 1]! + 1;
+  addPc(regs, ECALL_BYTES);
   if (args.stack !== 0) {
     regs[REGS_X + 2 * REG_SP] = lowHalf(args.stack);
     regs[REGS_X + 2 * REG_SP + 1] = highHalf(args.stack);
@@ -169,6 +191,7 @@ function joinFamily(child: Task, parent: Task, args: KernelCloneArgs): void {
   const { signal } = child;
   if ((args.flags & CLONE_THREAD) !== 0) {
     signal.threads.push(child);
+    taskJoinGroupStop(child, parent);
     return;
   }
   signal.pgrp = parent.signal.pgrp;
@@ -176,6 +199,7 @@ function joinFamily(child: Task, parent: Task, args: KernelCloneArgs): void {
   signal.oomScoreAdj = parent.signal.oomScoreAdj;
   const sibling = (args.flags & CLONE_PARENT) !== 0;
   linkChild(sibling ? parent.signal.parent : parent.signal, signal);
+  signal.parentTask = sibling ? parent.signal.parentTask : parent;
 }
 
 /**
@@ -220,6 +244,7 @@ function abandonProcess(kernel: Kernel, child: Task): void {
   const { signal } = child;
   kernel.tasks.delete(child.pid);
   kernel.forks--;
+  if (child.ptrace !== null) ptraceUnlink(child);
   if (child === signal.leader) unlinkChild(signal);
   else signal.threads.pop();
   mmputTask(kernel, child);
@@ -247,9 +272,30 @@ function installPidfd(task: Task, child: Task, args: KernelCloneArgs): number {
   return -EFAULT;
 }
 
+/** The event that a clone is to its tracer; 0 if the tracer does not want to know. @linux kernel/fork.c:kernel_clone */
+function cloneEvent(task: Task, args: KernelCloneArgs): number {
+  const { flags } = args;
+  if (task.ptrace === null || (flags & CLONE_UNTRACED) !== 0) return 0;
+  let event = args.exitSignal === SIGCHLD ? PTRACE_EVENT_FORK : PTRACE_EVENT_CLONE;
+  if ((flags & CLONE_VFORK) !== 0) event = PTRACE_EVENT_VFORK;
+  return ptraceEventEnabled(task, event) ? event : 0;
+}
+
+/** Stops a tracee that has made `child`, and notes whom its vfork has to wait for. */
+function reportClone(task: Task, child: Task, event: number, vfork: boolean): void {
+  const stop = event === 0 ? null : ptraceEvent(task, event, child.pid, RESUME_EVENT);
+  if (stop !== null) {
+    if (vfork) stop.vforkChild = child;
+  } else if (vfork) {
+    task.ptraceStop = new PtraceStop(RESUME_VFORK, 0, null, 0);
+    task.ptraceStop.vforkChild = child;
+    sleepKillable(task);
+  }
+}
+
 /**
  * clone(2) for the current task: the child is runnable when it returns. A vfork parent is
- * left asleep, its call complete.
+ * left asleep, its call complete; a tracee may be left stopped, its call not yet complete.
  * @returns pid of the child or -errno as copyProcess(); -EMFILE or -EFAULT for CLONE_PIDFD.
  * @linux kernel/fork.c:kernel_clone
  */
@@ -267,11 +313,13 @@ export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): 
   }
   if ((flags & CLONE_PARENT_SETTID) !== 0) putUser32(task.mm!, args.parentTid, pid);
   if ((flags & CLONE_CHILD_SETTID) !== 0) putUser32(child.mm!, args.childTid, pid);
+  const vfork = (flags & CLONE_VFORK) !== 0;
+  if (vfork) child.vforkParent = task;
+  const event = cloneEvent(task, args);
+  if (event !== 0 || (flags & CLONE_PTRACE) !== 0) ptraceInitTask(child, task);
   child.makeRunnable();
-  if ((flags & CLONE_VFORK) !== 0) {
-    child.vforkParent = task;
-    sleepKillable(task);
-  }
+  if (task.ptrace !== null) reportClone(task, child, event, vfork);
+  else if (vfork) sleepKillable(task);
   return pid;
 }
 
@@ -285,6 +333,26 @@ const NO_CLONE_ARGS: KernelCloneArgs = {
   pidfd: 0,
   clearSighand: false,
 };
+
+/**
+ * A copy of a task that stands in a ptrace stop is not traced: it makes the call that the task
+ * is about to make, or goes on after the one it has made.
+ */
+function forgetPtraceStop(child: Task, original: Task): void {
+  const stop = original.ptraceStop;
+  if (stop === null) return;
+  const { regs } = child;
+  const a0 = REGS_X + 2 * REG_A0;
+  const { resume, code } = stop;
+  if (resume === RESUME_SYSCALL_ENTRY || (resume === RESUME_SYSCALL_EXIT && isRestart(code))) {
+    regs[a0] = stop.origA0Lo;
+    regs[a0 + 1] = stop.origA0Hi;
+    addPc(regs, -ECALL_BYTES);
+  } else if ((resume === RESUME_EVENT || resume === RESUME_VFORK) && code !== NO_RETURN) {
+    regs[a0] = lowHalf(code);
+    regs[a0 + 1] = highHalf(code);
+  }
+}
 
 /** One more thread of a process the host has cloned, a copy of `thread`. @returns whether there was a pid for it. */
 function cloneThread(kernel: Kernel, leader: Task, thread: Task): boolean {
@@ -308,6 +376,7 @@ function cloneThread(kernel: Kernel, leader: Task, thread: Task): boolean {
   child.clearChildTid = thread.clearChildTid;
   child.robustList = thread.robustList;
   child.regs.set(thread.regs);
+  forgetPtraceStop(child, thread);
   leader.signal.threads.push(child);
   kernel.tasks.set(pid, child);
   return true;
@@ -324,6 +393,7 @@ export function cloneForHost(kernel: Kernel, leader: Task): Task | number {
   if (typeof child === 'number') return child;
   unlinkChild(child.signal);
   child.regs.set(leader.regs);
+  forgetPtraceStop(child, leader);
   child.clearChildTid = leader.clearChildTid;
   child.robustList = leader.robustList;
   for (const thread of leader.signal.threads) {

@@ -25,6 +25,18 @@ import { EAGAIN } from '../uapi/errno.ts';
 import { RLIMIT_SIGPENDING } from '../uapi/resource.ts';
 import type { Kernel } from './kernel.ts';
 import {
+  JOBCTL_GSTOP,
+  JOBCTL_LISTENING,
+  JOBCTL_PENDING_MASK,
+  JOBCTL_STOP_DEQUEUED,
+  JOBCTL_STOP_PENDING,
+  JOBCTL_TRAP_NOTIFY,
+  JOBCTL_TRAP_STOP,
+  taskClearJobctlPending,
+  taskParticipateGroupStop,
+  taskSetJobctlPending,
+} from './jobctl.ts';
+import {
   SIGCONT_BIT,
   STOP_SIGNALS,
   SYNCHRONOUS_SIGNALS,
@@ -43,6 +55,7 @@ import {
   TASK_INTERRUPTIBLE,
   TASK_KILLABLE,
   TASK_STOPPED,
+  TASK_TRACED,
   type SigInfo,
   type SigPending,
   type SighandStruct,
@@ -113,7 +126,8 @@ export function recalcSigpending(task: Task): void {
   const { signal, pending } = task;
   const lo = (pending.lo | signal.pending.lo) & ~task.blockedLo;
   const hi = (pending.hi | signal.pending.hi) & ~task.blockedHi;
-  task.sigpending = lo !== 0 || hi !== 0 || signal.groupExit || signal.stopSignal !== 0;
+  const jobctl = task.jobctl & JOBCTL_PENDING_MASK;
+  task.sigpending = lo !== 0 || hi !== 0 || signal.groupExit || jobctl !== 0;
 }
 
 /** Changes the mask of blocked signals; SIGKILL and SIGSTOP stay deliverable. */
@@ -126,9 +140,22 @@ export function setBlocked(task: Task, lo: number, hi: number): void {
 /** Makes `task` look at its signals before its next instruction. */
 export function signalWakeUp(task: Task, fatal: boolean): void {
   task.sigpending = true;
-  if (task.state === TASK_INTERRUPTIBLE) task.wake();
-  else if (fatal && task.state === TASK_KILLABLE) task.wake();
-  else if (fatal && task.state === TASK_STOPPED) task.makeRunnable();
+  const { state } = task;
+  if (state === TASK_INTERRUPTIBLE) task.wake();
+  else if (fatal && state === TASK_KILLABLE) task.wake();
+  else if (fatal && (state === TASK_STOPPED || state === TASK_TRACED)) task.makeRunnable();
+}
+
+/** As signalWakeUp(); `resume` ends a ptrace stop too. @linux ptrace_signal_wake_up */
+export function ptraceSignalWakeUp(task: Task, resume: boolean): void {
+  signalWakeUp(task, false);
+  if (resume && task.state === TASK_TRACED) task.makeRunnable();
+}
+
+/** The process of a seized task stops or goes on. @linux ptrace_trap_notify */
+function ptraceTrapNotify(task: Task): void {
+  taskSetJobctlPending(task, JOBCTL_TRAP_NOTIFY);
+  ptraceSignalWakeUp(task, (task.jobctl & JOBCTL_LISTENING) !== 0);
 }
 
 /** A siginfo with everything 0 that is not given. */
@@ -158,36 +185,78 @@ function dropPending(pending: SigPending, maskLo: number): void {
 }
 
 /** Effects of a signal at the time it is sent: stops cancel SIGCONT, SIGCONT resumes. @linux prepare_signal */
-function prepareStopOrContinue(signal: SignalStruct, sig: number): void {
+function prepareSignal(signal: SignalStruct, sig: number): void {
   if (sigDefaultStops(sig)) {
     dropPending(signal.pending, SIGCONT_BIT);
     for (const thread of signal.threads) dropPending(thread.pending, SIGCONT_BIT);
-    return;
-  }
-  if (sig !== SIGCONT && sig !== SIGKILL) return;
+  } else if (sig === SIGCONT) prepareContinue(signal);
+  else if (sig === SIGKILL) prepareKill(signal);
+}
+
+/** Stop signals and stops are forgotten; what has stopped runs again. */
+function prepareContinue(signal: SignalStruct): void {
   dropPending(signal.pending, STOP_SIGNALS);
-  const wasStopped = signal.stopSignal !== 0;
-  signal.stopSignal = 0;
   for (const thread of signal.threads) {
     dropPending(thread.pending, STOP_SIGNALS);
-    if (thread.state === TASK_STOPPED) thread.makeRunnable();
+    taskClearJobctlPending(thread, JOBCTL_STOP_PENDING);
+    if (thread.ptrace?.seized === true) ptraceTrapNotify(thread);
+    else if (thread.state === TASK_STOPPED) thread.makeRunnable();
     recalcSigpending(thread);
   }
-  if (wasStopped && sig === SIGCONT) {
-    signal.continuedReported = false;
-    signal.stopReported = true;
-    notifyParentStopped(signal, CLD_CONTINUED, SIGCONT);
+  if (!signal.stopped && signal.groupStopCount === 0) return;
+  // A stop that is not complete counts as if it had been.
+  const why = signal.stopped ? CLD_CONTINUED : CLD_STOPPED;
+  const { leader } = signal;
+  notifyParentCldstop(leader, false, why);
+  if (ptraceReparented(leader)) notifyParentCldstop(leader, true, why);
+  endGroupStop(signal);
+  signal.continuedReported = false;
+  signal.stopReported = true;
+}
+
+/** No stop holds a process back from being killed. @linux complete_signal */
+function prepareKill(signal: SignalStruct): void {
+  dropPending(signal.pending, STOP_SIGNALS);
+  endGroupStop(signal);
+  for (const thread of signal.threads) {
+    dropPending(thread.pending, STOP_SIGNALS);
+    taskClearJobctlPending(thread, JOBCTL_PENDING_MASK);
   }
 }
 
-/** SIGCHLD to the parent about a stop or continue, and its wait4() looks again. */
-function notifyParentStopped(signal: SignalStruct, code: number, status: number): void {
-  const { parent } = signal;
+/** The process is no longer stopped. */
+export function endGroupStop(signal: SignalStruct): void {
+  signal.stopSignal = 0;
+  signal.stopped = false;
+  signal.groupStopCount = 0;
+}
+
+/** Whether a task is traced by another process than its parent. @linux include/linux/ptrace.h:ptrace_reparented */
+export function ptraceReparented(task: Task): boolean {
+  return task.ptrace !== null && task.ptrace.tracer.signal !== task.signal.parent;
+}
+
+function cldstopStatus(task: Task, why: number): number {
+  if (why === CLD_CONTINUED) return SIGCONT;
+  if (why === CLD_STOPPED) return task.signal.stopSignal;
+  return task.ptraceStop!.exitCode & 0x7f;
+}
+
+/**
+ * SIGCHLD about a stop or continue of `task` to its tracer, or of its process to the parent;
+ * wait4() there looks again.
+ * @param why CLD_STOPPED, CLD_CONTINUED or CLD_TRAPPED.
+ * @linux do_notify_parent_cldstop
+ */
+export function notifyParentCldstop(task: Task, forPtracer: boolean, why: number): void {
+  const about = forPtracer ? task : task.signal.leader;
+  const parent = forPtracer ? task.ptrace!.tracer.signal : task.signal.parent;
   if (parent === null) return;
   const { sighand } = parent.leader;
-  if ((sigActionFlags(sighand, SIGCHLD) & SA_NOCLDSTOP) === 0) {
-    const { cred } = signal.leader;
-    sendToGroup(parent, sigInfo(SIGCHLD, code, { pid: signal.tgid, uid: cred.uid, status }));
+  const wanted = (sigActionFlags(sighand, SIGCHLD) & SA_NOCLDSTOP) === 0;
+  if (wanted && handlerKind(sighand, SIGCHLD) !== SIG_IGN) {
+    const status = cldstopStatus(about, why);
+    sendToGroup(parent, sigInfo(SIGCHLD, why, { pid: about.pid, uid: about.cred.uid, status }));
   }
   parent.waitChildExit?.wakeAll();
 }
@@ -204,7 +273,7 @@ export function parentIgnoresChildren(parent: SignalStruct): boolean {
 /** The thread of the group that takes a signal sent to all of them. @linux complete_signal */
 function pickThread(signal: SignalStruct, sig: number): Task | null {
   for (const thread of signal.threads) {
-    if (sig === SIGKILL || !sigismember(thread.blockedLo, thread.blockedHi, sig)) return thread;
+    if (!sigismember(thread.blockedLo, thread.blockedHi, sig)) return thread;
   }
   return null;
 }
@@ -229,19 +298,26 @@ export function sendSignal(target: Task, info: SigInfo, toGroup: boolean): numbe
   const { signal, sighand } = target;
   const { signo } = info;
   if (signal.zombie || signal.groupExit) return 0;
-  prepareStopOrContinue(signal, signo);
+  prepareSignal(signal, signo);
   const blocked = sigismember(target.blockedLo, target.blockedHi, signo);
   // What rt_sigtimedwait() waits for counts as blocked although it may wake the task.
   const saved = target.savedSigmask;
   const kept = blocked || (saved !== null && sigismember(saved.lo, saved.hi, signo));
-  if (!kept && signo !== SIGKILL && sigHandlerIgnored(sighand, signo)) return 0;
-  const pending = toGroup ? signal.pending : target.pending;
+  // A tracer is told of signals that are ignored, too.
+  const ignored = !kept && target.ptrace === null && sigHandlerIgnored(sighand, signo);
+  if (ignored && signo !== SIGKILL) return 0;
+  // SIGKILL is for every thread, whichever it is sent to.
+  const pending = toGroup || signo === SIGKILL ? signal.pending : target.pending;
   const queued = pending.infos === null ? 0 : pending.infos.length;
   const full = queued >= signal.limits.soft[RLIMIT_SIGPENDING]!;
   if (full && signo >= SIGRTMIN && info.code !== SI_USER) return -EAGAIN;
   queueSignal(pending, info, full && signo >= SIGRTMIN);
+  if (signo === SIGKILL) {
+    for (const thread of signal.threads) signalWakeUp(thread, true);
+    return 0;
+  }
   const thread = toGroup ? pickThread(signal, signo) : blocked ? null : target;
-  if (thread !== null) signalWakeUp(thread, signo === SIGKILL);
+  if (thread !== null) signalWakeUp(thread, false);
   return 0;
 }
 
@@ -300,7 +376,6 @@ export function userSigInfo(
 
 /** Whether `sig` ends the whole process at once, without a core. @linux include/linux/signal.h:sig_fatal */
 function sigFatal(sighand: SighandStruct, sig: number): boolean {
-  if (sig === SIGKILL) return true;
   if (sigDefaultIgnored(sig) || sigDefaultStops(sig) || sigDumpsCore(sig)) return false;
   return handlerKind(sighand, sig) === SIG_DFL;
 }
@@ -308,11 +383,11 @@ function sigFatal(sighand: SighandStruct, sig: number): boolean {
 /** Whether a process ends before it runs another instruction. Linux says so by SIGNAL_GROUP_EXIT as soon as the signal is sent. */
 export function isDying(signal: SignalStruct): boolean {
   if (signal.groupExit) return true;
-  for (const { pending, blockedLo, blockedHi, sighand } of signal.threads) {
+  for (const { pending, blockedLo, blockedHi, sighand, ptrace } of signal.threads) {
     let lo = (pending.lo | signal.pending.lo) & ~blockedLo;
     let hi = (pending.hi | signal.pending.hi) & ~blockedHi;
     for (let sig = firstSignal(lo, hi); sig !== 0; sig = firstSignal(lo, hi)) {
-      if (sigFatal(sighand, sig)) return true;
+      if (sig === SIGKILL || (ptrace === null && sigFatal(sighand, sig))) return true;
       if (sig <= 32) lo &= ~sigBit(sig);
       else hi &= ~sigBit(sig);
     }
@@ -370,22 +445,41 @@ export function flushIgnored(task: Task, sig: number): void {
   for (const thread of task.signal.threads) drop(thread.pending);
 }
 
+/** A stop of the whole process begins; every thread joins it as it next looks at its signals. */
+function beginGroupStop(task: Task, sig: number): void {
+  const { signal } = task;
+  if (!signal.stopped) signal.stopSignal = sig;
+  signal.groupStopCount = 0;
+  if (taskSetJobctlPending(task, sig | JOBCTL_GSTOP)) signal.groupStopCount++;
+  for (const thread of signal.threads) {
+    if (thread === task || thread.state === TASK_STOPPED) continue;
+    if (!taskSetJobctlPending(thread, sig | JOBCTL_GSTOP)) continue;
+    signal.groupStopCount++;
+    if (thread.ptrace?.seized === true) ptraceTrapNotify(thread);
+    else signalWakeUp(thread, false);
+  }
+}
+
 /**
- * Stops the whole process; every thread stops as it next looks at its signals, and the last
- * one tells the parent.
+ * Stops the current task with its process; the last thread to stop tells the parent. A traced
+ * task is to trap instead.
+ * @param sig the signal that stops the process; 0: the stop has begun already.
+ * @returns whether the task has stopped.
  * @linux do_signal_stop
  */
-export function doSignalStop(task: Task, sig: number): void {
-  const { signal } = task;
-  if (signal.stopSignal === 0) {
-    signal.stopSignal = sig;
-    for (const thread of signal.threads) if (thread !== task) signalWakeUp(thread, false);
+export function doSignalStop(task: Task, sig: number): boolean {
+  if ((task.jobctl & JOBCTL_STOP_PENDING) === 0) {
+    if ((task.jobctl & JOBCTL_STOP_DEQUEUED) === 0 || task.signal.groupExit) return false;
+    beginGroupStop(task, sig);
   }
+  if (task.ptrace !== null) {
+    if (taskSetJobctlPending(task, JOBCTL_TRAP_STOP)) task.sigpending = true;
+    return false;
+  }
+  const done = taskParticipateGroupStop(task);
   task.state = TASK_STOPPED;
-  for (const thread of signal.threads) if (thread.state !== TASK_STOPPED) return;
-  signal.stopReported = false;
-  signal.continuedReported = true;
-  notifyParentStopped(signal, CLD_STOPPED, signal.stopSignal);
+  if (done) notifyParentCldstop(task, false, CLD_STOPPED);
+  return true;
 }
 
 /** Whether `pgrp` has no member with a parent in the same session outside it: its stops would never end. */

@@ -21,6 +21,8 @@ export const TASK_INTERRUPTIBLE = 1;
 export const TASK_KILLABLE = 2;
 /** Stopped by a job-control signal. */
 export const TASK_STOPPED = 4;
+/** Stopped for its tracer. */
+export const TASK_TRACED = 8;
 /** Has exited; kept for wait4(). */
 export const EXIT_ZOMBIE = 32;
 /** Gone: no system call can find it. */
@@ -190,6 +192,8 @@ export class SignalStruct {
   readonly threads: Task[];
   /** Process that waits for this one; null = the host, which reaps at once. */
   parent: SignalStruct | null;
+  /** The parent's thread that made it, which PTRACE_TRACEME makes the tracer; null: any. */
+  parentTask: Task | null = null;
   /** Children in order of birth, zombies included; a linked list through sibling*. */
   firstChild: SignalStruct | null = null;
   lastChild: SignalStruct | null = null;
@@ -206,13 +210,19 @@ export class SignalStruct {
   groupExit = false;
   /** Wait status: code << 8, or signal | 0x80 if it would dump core. */
   exitCode = 0;
-  /** Stopped by this signal; 0 = not. */
+  /** The signal that stopped the process or is stopping it; 0 = neither. */
   stopSignal = 0;
+  /** The stop is complete: every thread has stopped since. @linux SIGNAL_STOP_STOPPED */
+  stopped = false;
+  /** Threads that have yet to stop. */
+  groupStopCount = 0;
   /** A stop or continue that wait4() has not reported yet. */
   stopReported = true;
   continuedReported = true;
   /** Zombie: every thread is gone and nobody has waited yet. */
   zombie = false;
+  /** Threads other than the leader that have ended and wait for their tracer. */
+  zombieThreads = 0;
   limits: Rlimits;
   /** PR_SET_CHILD_SUBREAPER. */
   subreaper = false;
@@ -297,6 +307,65 @@ export class RunQueue {
   }
 }
 
+// Where a task goes on after a ptrace stop.
+
+/** With the signal that was about to be delivered, or the one the tracer gives. */
+export const RESUME_SIGNAL = 1;
+/** With its signals: a group stop, or PTRACE_INTERRUPT. */
+export const RESUME_TRAP = 2;
+/** With the system call it was about to make. */
+export const RESUME_SYSCALL_ENTRY = 3;
+/** After the system call that has completed. */
+export const RESUME_SYSCALL_EXIT = 4;
+/** With the rest of a clone() that made a child, or of an exec. */
+export const RESUME_EVENT = 5;
+/** With the rest of a vfork, once the child lets go of the memory. */
+export const RESUME_VFORK = 6;
+/** With its end. */
+export const RESUME_EXIT = 7;
+
+/** What a tracer has of a tracee: task_struct's ptrace and parent. */
+export class PtraceLink {
+  readonly tracer: Task;
+  readonly seized: boolean;
+  /** PTRACE_O_*. */
+  options: number;
+  /** Last resumed by PTRACE_SYSCALL: it stops at the next entry to or exit from a call. */
+  syscallTrace = false;
+
+  constructor(tracer: Task, seized: boolean, options: number) {
+    this.tracer = tracer;
+    this.seized = seized;
+    this.options = options;
+  }
+}
+
+/** A stop for the tracer, and where the task goes on; also the sleep of vfork between two. */
+export class PtraceStop {
+  /** RESUME_*. */
+  resume: number;
+  /** What wait() reports, 0 once it has; then the signal the tracer resumes with. */
+  exitCode: number;
+  /** PTRACE_GETSIGINFO; null in the group stop of a task that was not seized. */
+  info: SigInfo | null;
+  /** PTRACE_GETEVENTMSG. */
+  message: number;
+  /** By RESUME_*: ERESTART* of the interrupted call, result of the completed one, exit status. */
+  code = 0;
+  /** The call's first argument, whose register holds the result by now. */
+  origA0Lo = 0;
+  origA0Hi = 0;
+  /** Whom vfork waits for. */
+  vforkChild: Task | null = null;
+
+  constructor(resume: number, exitCode: number, info: SigInfo | null, message: number) {
+    this.resume = resume;
+    this.exitCode = exitCode;
+    this.info = info;
+    this.message = message;
+  }
+}
+
 export class Task implements Waiter {
   /** Thread id; equal to tgid for the leader. exec by another thread changes it. */
   pid: number;
@@ -338,6 +407,14 @@ export class Task implements Waiter {
   readonly pending = new SigPending();
   /** Something may have to be done before the next instruction: a signal, a stop, an exit. */
   sigpending = false;
+  /** JOBCTL_*: stops it has to take part in. */
+  jobctl = 0;
+  /** Who traces it; null = nobody. */
+  ptrace: PtraceLink | null = null;
+  /** The stop it is in, or has to go on from when it next runs; null = none. */
+  ptraceStop: PtraceStop | null = null;
+  /** Whom it traces; null before the first. */
+  ptraced: Task[] | null = null;
   /** Alternate signal stack: address, SS_* flags, size. */
   sasSp = 0;
   sasFlags = 2;

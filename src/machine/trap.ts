@@ -22,6 +22,7 @@ import { HART_INSTRET, HART_TVAL, HART_X } from '../arch/riscv/hart_state.ts';
 import { TASK_SIZE } from '../arch/riscv/pgtable.ts';
 import type { Cpu } from '../cpu/cpu.ts';
 import { doSignal, syscallReturn } from '../kernel/do_signal.ts';
+import { resumeTracee, syscallExitWork, syscallTraceEnter } from '../kernel/entry.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { outOfMemory } from '../kernel/oom_kill.ts';
 import { NO_RETURN, SLEEP, switchTo } from '../kernel/sched.ts';
@@ -95,8 +96,14 @@ function ranOutOfMemory(kernel: Kernel, task: Task, result: number): boolean {
   return true;
 }
 
-/** The system call at pc. @hot */
+/** The system call at pc; a tracee may stop first. @hot */
 function doSyscall(context: TrapContext, task: Task): void {
+  if (task.ptrace !== null && !task.inSyscall && syscallTraceEnter(context.kernel, task)) return;
+  invokeSyscall(context, task);
+}
+
+/** Runs the handler of the system call at pc. @hot */
+function invokeSyscall(context: TrapContext, task: Task): void {
   const { kernel, strace } = context;
   const nr = kernel.ram.i32[A7]!;
   context.syscalls++;
@@ -112,6 +119,7 @@ function doSyscall(context: TrapContext, task: Task): void {
     return;
   }
   strace?.leave(task, nr, result);
+  if (task.ptrace !== null && syscallExitWork(kernel, task, result)) return;
   if (result === NO_RETURN) {
     task.sysState = null;
     task.inSyscall = false;
@@ -217,7 +225,9 @@ export function runSlice(context: TrapContext, task: Task, slice: number): void 
   const { kernel, cpu } = context;
   const { i32 } = kernel.ram;
   kernel.needResched = false;
-  if (task.inSyscall) doSyscall(context, task);
+  if (task.ptraceStop !== null) {
+    if (resumeTracee(kernel, task)) invokeSyscall(context, task);
+  } else if (task.inSyscall) doSyscall(context, task);
   else if (task.sigpending) doSignal(kernel, task, 0);
   const start = i32[INSTRET]!;
   let left = slice;

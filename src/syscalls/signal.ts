@@ -53,7 +53,7 @@ export function readSigset(task: Task, addr: number): SigSet | number {
   return { lo: words[0]!, hi: words[1]! };
 }
 
-function writeSigset(task: Task, addr: number, lo: number, hi: number): number {
+export function writeSigset(task: Task, addr: number, lo: number, hi: number): number {
   return copyToUser(task.mm!, addr, new Uint8Array(new Int32Array([lo, hi]).buffer));
 }
 

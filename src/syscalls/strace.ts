@@ -103,6 +103,7 @@ const FORMATS: Readonly<Record<string, string>> = {
   pread64: 'druu',
   prlimit64: 'ddxx',
   pselect6: 'dxxxxx',
+  ptrace: 'xdxx',
   pwrite64: 'dwuu',
   read: 'dru',
   readlinkat: 'Dsxu',

@@ -21,6 +21,7 @@ import * as pidfd from './pidfd.ts';
 import * as poll from './poll.ts';
 import * as process from './process.ts';
 import * as processVm from './process_vm.ts';
+import * as ptrace from './ptrace.ts';
 import * as signal from './signal.ts';
 import * as splice from './splice.ts';
 import * as socket from './socket.ts';
@@ -222,6 +223,12 @@ const ROWS: readonly SyscallRow[] = [
   supported(unistd.NR_PIDFD_SEND_SIGNAL, 'pidfd_send_signal', pidfd.sysPidfdSendSignal),
   supported(unistd.NR_PROCESS_MRELEASE, 'process_mrelease', pidfd.sysProcessMrelease),
   supported(unistd.NR_PIDFD_GETFD, 'pidfd_getfd', pidfd.sysPidfdGetfd),
+  partial(
+    unistd.NR_PTRACE,
+    'ptrace',
+    ptrace.sysPtrace,
+    'no requests about seccomp, user dispatch and rseq',
+  ),
   supported(unistd.NR_GETPID, 'getpid', process.sysGetpid),
   supported(unistd.NR_GETTID, 'gettid', process.sysGettid),
   supported(unistd.NR_GETPPID, 'getppid', process.sysGetppid),

@@ -28,6 +28,7 @@ import {
   TASK_KILLABLE,
   TASK_RUNNING,
   TASK_STOPPED,
+  TASK_TRACED,
   type CapSet,
   type SigSet,
   type Task,
@@ -60,6 +61,7 @@ const STATE_NAMES: ReadonlyMap<number, string> = new Map([
   [TASK_INTERRUPTIBLE, 'S (sleeping)'],
   [TASK_KILLABLE, 'D (disk sleep)'],
   [TASK_STOPPED, 'T (stopped)'],
+  [TASK_TRACED, 't (tracing stop)'],
   [EXIT_ZOMBIE, 'Z (zombie)'],
   [EXIT_DEAD, 'X (dead)'],
 ]);
@@ -245,6 +247,7 @@ function taskMem(mm: MmStruct): string {
 function taskIdentity(task: Task): string {
   const { cred, signal, fs, files } = task;
   const exited = taskHasExited(task);
+  const tracer = task.ptrace?.tracer.pid ?? 0;
   const umask = exited ? '' : `Umask:\t${fs.umask.toString(8).padStart(4, '0')}\n`;
   const slots = exited ? 0 : files.size;
   const fdSize = exited ? 0 : Math.max(Math.ceil(slots / NR_OPEN_DEFAULT), 1) * NR_OPEN_DEFAULT;
@@ -252,7 +255,7 @@ function taskIdentity(task: Task): string {
     `Name:\t${manglePath(task.comm, '\n\\')}\n`,
     umask,
     `State:\t${stateName(task)}\n`,
-    `Tgid:\t${task.tgid}\nNgid:\t0\nPid:\t${task.pid}\nPPid:\t${parentPid(task)}\nTracerPid:\t0\n`,
+    `Tgid:\t${task.tgid}\nNgid:\t0\nPid:\t${task.pid}\nPPid:\t${parentPid(task)}\nTracerPid:\t${tracer}\n`,
     `Uid:\t${cred.uid}\t${cred.euid}\t${cred.suid}\t${cred.fsuid}\n`,
     `Gid:\t${cred.gid}\t${cred.egid}\t${cred.sgid}\t${cred.fsgid}\n`,
     `FDSize:\t${fdSize}\n`,
