@@ -2,13 +2,14 @@
 
 import { dPath } from '../fs/dcache.ts';
 import type { File } from '../fs/fs_types.ts';
-import { capable } from '../fs/inode.ts';
 import { vfsOpen } from '../fs/open.ts';
+import { capable } from '../kernel/cred.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import type { SwapDevice } from '../mm/swap_types.ts';
 import { doSwapoff } from '../mm/swapoff.ts';
 import { doSwapon, swapInfoOfDevice } from '../mm/swapon.ts';
+import { CAP_SYS_ADMIN } from '../uapi/capability.ts';
 import { EINVAL, EPERM } from '../uapi/errno.ts';
 import { AT_FDCWD, O_LARGEFILE, O_RDWR } from '../uapi/fcntl.ts';
 import { isBlk } from '../uapi/stat.ts';
@@ -33,7 +34,7 @@ function swapDeviceOf(file: File): SwapDevice | undefined {
 export function sysSwapon(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const flags = args.int(1);
   if ((flags & ~SWAP_FLAGS_VALID) !== 0) return -EINVAL;
-  if (!capable(task.cred)) return -EPERM;
+  if (!capable(task.cred, CAP_SYS_ADMIN)) return -EPERM;
   const file = openSwapPath(task, args.ulong(0));
   if (typeof file === 'number') return file;
   const device = swapDeviceOf(file);
@@ -45,7 +46,7 @@ export function sysSwapon(kernel: Kernel, task: Task, args: SyscallArgs): number
 
 /** @returns 0; -EPERM; -EINVAL (it is not on); -ENOMEM (what is in it fits nowhere else); or what opening it fails with. */
 export function sysSwapoff(kernel: Kernel, task: Task, args: SyscallArgs): number {
-  if (!capable(task.cred)) return -EPERM;
+  if (!capable(task.cred, CAP_SYS_ADMIN)) return -EPERM;
   const file = openSwapPath(task, args.ulong(0));
   if (typeof file === 'number') return file;
   const device = swapDeviceOf(file);

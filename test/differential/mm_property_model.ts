@@ -13,6 +13,7 @@ import {
   MADV_DONTFORK,
   MADV_DONTNEED,
   MADV_FREE,
+  MADV_PAGEOUT,
   MADV_KEEPONFORK,
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
@@ -214,7 +215,8 @@ function advisePage(state: PageState, advice: number): number {
     case MADV_DONTNEED:
       if (state.locked !== UNLOCKED) return -EINVAL;
       if (advice === MADV_FREE && state.handle !== null) return -EINVAL;
-      state.own = null;
+      // What MADV_FREE gives up stays until memory is short, which only swap machines are.
+      if (advice === MADV_DONTNEED) state.own = null;
       return 0;
     case MADV_REMOVE:
       if (state.locked !== UNLOCKED || state.handle === null) return -EINVAL;
@@ -222,6 +224,7 @@ function advisePage(state: PageState, advice: number): number {
       state.handle.object.pages.delete(state.index);
       return 0;
     case MADV_COLD:
+    case MADV_PAGEOUT:
       return state.locked === UNLOCKED ? 0 : -EINVAL;
     default:
       return adviseFlags(state, advice);

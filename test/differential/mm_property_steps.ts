@@ -10,6 +10,7 @@ import {
   MADV_DONTNEED,
   MADV_FREE,
   MADV_KEEPONFORK,
+  MADV_PAGEOUT,
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   MADV_REMOVE,
@@ -144,6 +145,13 @@ const ADVICE = [
   MADV_WILLNEED,
   MADV_COLD,
 ] as const;
+/** Under pressure nobody knows what of MADV_FREE's pages is left. */
+const SWAP_ADVICE = [
+  ...ADVICE.filter((advice) => advice !== MADV_FREE),
+  MADV_PAGEOUT,
+  MADV_PAGEOUT,
+  MADV_PAGEOUT,
+] as const;
 const RW = PROT_READ | PROT_WRITE;
 const PROTS = [
   RW,
@@ -169,11 +177,13 @@ class Generator {
   private readonly random: Random;
   private readonly weights: readonly (readonly [Op, number])[];
   private readonly totalWeight: number;
+  private readonly advice: readonly number[];
   /** [page, len] of mappings asked for. They may be gone again. */
   private readonly ranges: (readonly [number, number])[] = [];
 
   constructor(random: Random, swap: boolean) {
     this.random = random;
+    this.advice = swap ? SWAP_ADVICE : ADVICE;
     this.weights = swap ? [...WEIGHTS, ...SWAP_WEIGHTS] : WEIGHTS;
     this.totalWeight = this.weights.reduce((sum, [, weight]) => sum + weight, 0);
   }
@@ -282,7 +292,7 @@ class Generator {
 
   private madvise(base: Base): Step {
     const { page, len } = this.mapped();
-    const advice = this.random.pick(ADVICE);
+    const advice = this.random.pick(this.advice);
     const populates = advice === MADV_POPULATE_READ || advice === MADV_POPULATE_WRITE;
     return { ...base, op: 'madvise', page, len: populates ? Math.min(len, 12) : len, advice };
   }
