@@ -9,7 +9,7 @@ import { putUser8 } from '../../../src/mm/uaccess.ts';
 import { EACCES, EINVAL, EIO, ENOENT, ESRCH } from '../../../src/uapi/errno.ts';
 import { AT_FDCWD, O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_SET } from '../../../src/uapi/fcntl.ts';
 import { MAP_SHARED, PROT_READ } from '../../../src/uapi/mman.ts';
-import { BASE, map, PAGE, peek, PMD, touch } from '../mm/harness.ts';
+import { BASE, map, PAGE, pageoutRange, peek, PMD, testSwapon, touch } from '../mm/harness.ts';
 import {
   bootProc,
   cat,
@@ -516,5 +516,53 @@ describe('files about the machine', () => {
     assert.equal(write(mustOpen(task, path, O_WRONLY), 'renamed\n'), 8);
     assert.equal(machine.kernel.uts.nodename, 'renamed');
     assert.equal(open(user, path, O_WRONLY), -EACCES);
+  });
+});
+
+describe('/proc/sys/vm and /proc/swaps', () => {
+  it('show and set what reclaim works with', () => {
+    const machine = bootProc();
+    const { pgdat } = machine.kernel;
+    const task = newTask(machine);
+    const set = (name: string, value: string): number => {
+      const file = mustOpen(task, `/proc/sys/vm/${name}`, O_WRONLY);
+      const n = write(file, value);
+      file.putFile();
+      return n;
+    };
+    assert.equal(cat(task, '/proc/sys/vm/swappiness'), '60\n');
+    assert.equal(set('swappiness', '200\n'), 4);
+    assert.equal(pgdat.swappiness, 200);
+    for (const bad of ['201', '-1', 'x', '']) assert.ok(set('swappiness', bad) <= 0, bad);
+    assert.equal(cat(task, '/proc/sys/vm/swappiness'), '200\n');
+    const before = pgdat.wmarkHigh;
+    assert.equal(set('min_free_kbytes', '4096'), 4);
+    assert.ok(pgdat.wmarkLow >= 1024 && pgdat.wmarkHigh > before);
+    assert.equal(cat(task, '/proc/sys/vm/min_free_kbytes'), '4096\n');
+    assert.equal(set('drop_caches', '3'), 1);
+    assert.equal(set('drop_caches', '5'), -EINVAL);
+    const user = newTask(machine, { cred: USER });
+    assert.equal(open(user, '/proc/sys/vm/swappiness', O_WRONLY), -EACCES);
+  });
+
+  it('list areas as swapon --show reads them', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    const { pgdat } = machine.kernel;
+    testSwapon(pgdat, 100, '/dev/a b');
+    map(task.mm!, BASE, 10 * PAGE);
+    touch(task.mm!, BASE, 10 * PAGE);
+    pageoutRange(task.mm!, BASE, 10 * PAGE);
+    assert.equal(
+      cat(task, '/proc/swaps').split('\n')[1],
+      `${'/dev/a\\040b'.padEnd(40)}partition\t400\t\t40\t\t-2`,
+    );
+    assert.equal(field(cat(task, '/proc/meminfo'), 'SwapFree'), 360);
+    assert.equal(field(cat(task, `/proc/${task.pid}/status`), 'VmSwap'), 40);
+    peek(task.mm!, BASE);
+    assert.equal(field(cat(task, '/proc/meminfo'), 'SwapCached'), 4);
+    assert.match(cat(task, '/proc/vmstat'), /^pswpin 1\npswpout 10$/m);
+    mmput(task.mm!);
+    checkPageTables(pgdat);
   });
 });
