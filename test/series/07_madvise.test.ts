@@ -161,7 +161,7 @@ for (const cowPte of [true, false]) {
 }
 
 describe('patch 07', () => {
-  it('D14: MADV_FREE and MADV_DONTNEED return -ENOMEM, and then nothing has changed', () => {
+  it('MADV_FREE and MADV_DONTNEED return -ENOMEM, and then nothing has changed (D14)', () => {
     for (const advice of [MADV_FREE, MADV_DONTNEED]) {
       for (let n = 1; ; n++) {
         const mm = written();

@@ -122,7 +122,7 @@ for (const cowPte of [true, false]) {
 }
 
 describe('patch 09', () => {
-  it('D14: returns -ENOMEM when a table cannot be made private, with rights and entries as before', () => {
+  it('returns -ENOMEM when a table cannot be made private, with rights and pages as before (D14)', () => {
     for (const prot of [PROT_READ, PROT_NONE, RW | PROT_EXEC]) {
       for (let n = 1; ; n++) {
         const mm = threeTables();
@@ -159,7 +159,7 @@ describe('patch 09', () => {
     mmput(child);
   });
 
-  it('D14: mseal() and PR_SET_MDWE refuse with nothing changed that a program could see', () => {
+  it('is refused by mseal() and PR_SET_MDWE with nothing changed that a program could see (D14)', () => {
     const mm = threeTables();
     doMseal(mm, BASE, PAGE);
     const child = dupMm(mm)!;

@@ -10,7 +10,12 @@ import { ptePtrOf } from '../../../src/mm/pgtable.ts';
 import { copyFromUser, copyToUser } from '../../../src/mm/uaccess.ts';
 import { EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../../../src/uapi/errno.ts';
 import * as fs from '../../../src/uapi/fs.ts';
-import { MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MAP_SHARED } from '../../../src/uapi/mman.ts';
+import {
+  MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
+  MAP_SHARED,
+} from '../../../src/uapi/mman.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { BASE, map, PAGE, peek, PMD, touch } from '../mm/harness.ts';
 import {
@@ -344,6 +349,21 @@ describe('/proc/kpagecount and kpageflags', () => {
       assert.equal((read(file, nrFrames * 8, 0) as string).length, nrFrames * 8);
       assert.equal(open(user, `/proc/${name}`), -EACCES);
     }
+  });
+});
+
+describe('LazyFree of smaps_rollup', () => {
+  it('counts what MADV_FREE gave up and nobody has written since', () => {
+    const machine = bootProc();
+    const task = newTask(machine);
+    map(task.mm!, BASE, 4 * PAGE);
+    touch(task.mm!, BASE, 4 * PAGE);
+    const lazy = (): number => field(cat(task, `/proc/${task.pid}/smaps_rollup`), 'LazyFree');
+    assert.equal(lazy(), 0);
+    doMadvise(task.mm!, BASE, 3 * PAGE, MADV_FREE);
+    assert.equal(lazy(), 12);
+    touch(task.mm!, BASE, PAGE);
+    assert.equal(lazy(), 8);
   });
 });
 
