@@ -66,8 +66,8 @@ export interface FileOps {
   readonly noSplice?: true;
   /** @returns 0 or -errno. */
   open?(file: File, ctx: FsContext): number;
-  /** @returns bytes, 0 at the end, or -errno. */
-  read?(file: File, to: IovIter, pos: number): number;
+  /** @param ctx the reader; absent for the kernel itself. @returns bytes, 0 at the end, or -errno. */
+  read?(file: File, to: IovIter, pos: number, ctx?: FsContext): number;
   /** @returns bytes (possibly fewer than asked), or -errno. */
   write?(file: File, from: IovIter, pos: number): number;
   /** @returns POLL* mask. Absent: always readable and writable. */

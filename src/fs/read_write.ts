@@ -5,7 +5,7 @@ import type { IovIter } from '../mm/iov_iter.ts';
 import { EBADF, EINVAL, EISDIR, ESPIPE } from '../uapi/errno.ts';
 import { O_APPEND } from '../uapi/fcntl.ts';
 import { isDir, isReg } from '../uapi/stat.ts';
-import type { File } from './fs_types.ts';
+import type { File, FsContext } from './fs_types.ts';
 
 /** "At the file's own position." */
 export const AT_POS = -1;
@@ -20,13 +20,13 @@ export function seekable(file: File): boolean {
  * @returns bytes, 0 at the end, or -errno; -EAGAIN when there is nothing yet.
  * @linux fs/read_write.c:vfs_read
  */
-export function vfsRead(file: File, to: IovIter, at: number): number {
+export function vfsRead(file: File, to: IovIter, at: number, ctx?: FsContext): number {
   if ((file.fMode & FMODE_READ) === 0) return -EBADF;
   if (at !== AT_POS && !seekable(file)) return -ESPIPE;
   const { fOps } = file;
   if (fOps.read === undefined) return isDir(file.inode.mode) ? -EISDIR : -EINVAL;
-  if (at !== AT_POS) return fOps.read(file, to, at);
-  const n = fOps.read(file, to, file.pos);
+  if (at !== AT_POS) return fOps.read(file, to, at, ctx);
+  const n = fOps.read(file, to, file.pos, ctx);
   if (n > 0 && fOps.llseek !== undefined) file.pos += n;
   return n;
 }

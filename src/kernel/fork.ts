@@ -46,6 +46,7 @@ import { NSIG, SIGCHLD } from '../uapi/signal.ts';
 import { taskJoinGroupStop } from './jobctl.ts';
 import type { Kernel } from './kernel.ts';
 import { isRestart } from './entry.ts';
+import { waitForUffdEvents } from './userfaultfd.ts';
 import { mmputTask } from './mm_release.ts';
 import { pidfsAllocFile, taskPid } from './pidfd.ts';
 import { ptraceInitTask, ptraceUnlink } from './ptrace.ts';
@@ -318,6 +319,7 @@ export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): 
   const event = cloneEvent(task, args);
   if (event !== 0 || (flags & CLONE_PTRACE) !== 0) ptraceInitTask(child, task);
   child.makeRunnable();
+  waitForUffdEvents(task, task.mm!);
   if (task.ptrace !== null) reportClone(task, child, event, vfork);
   else if (vfork) sleepKillable(task);
   return pid;
@@ -391,6 +393,8 @@ function cloneThread(kernel: Kernel, leader: Task, thread: Task): boolean {
 export function cloneForHost(kernel: Kernel, leader: Task): Task | number {
   const child = copyProcess(kernel, leader, NO_CLONE_ARGS);
   if (typeof child === 'number') return child;
+  // The host does not wait for those who want to know of it.
+  leader.mm!.uffdEvents = [];
   unlinkChild(child.signal);
   child.regs.set(leader.regs);
   forgetPtraceStop(child, leader);

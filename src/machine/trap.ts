@@ -29,14 +29,17 @@ import { NO_RETURN, SLEEP, switchTo } from '../kernel/sched.ts';
 import { forceSignal, killProcess, sigInfo } from '../kernel/signal.ts';
 import { currentPc } from '../kernel/sigframe.ts';
 import { TASK_RUNNING, type Task } from '../kernel/task.ts';
+import { takeUserfault, waitForUserfault } from '../kernel/userfaultfd.ts';
 import { bug } from '../lib/assert.ts';
 import { TWO32 } from '../lib/bits.ts';
 import { userFault } from '../mm/fault.ts';
 import {
   FAULT_FLAG_EXEC,
+  FAULT_FLAG_USER,
   FAULT_FLAG_WRITE,
   VM_FAULT_ACCERR,
   VM_FAULT_OOM,
+  VM_FAULT_RETRY,
   VM_FAULT_SIGBUS,
 } from '../mm/vm_fault.ts';
 import { SyscallArgs, type SyscallHandler } from '../syscalls/args.ts';
@@ -96,6 +99,14 @@ function ranOutOfMemory(kernel: Kernel, task: Task, result: number): boolean {
   return true;
 }
 
+/** Whether a call could not reach user memory whose pages the program itself fills in: it sleeps, and is made again. */
+function mustWaitForPage(kernel: Kernel, task: Task, result: number): boolean {
+  const fault = takeUserfault(kernel);
+  if (result !== -EFAULT || fault === null) return false;
+  waitForUserfault(task, fault, true);
+  return true;
+}
+
 /** The system call at pc; a tracee may stop first. @hot */
 function doSyscall(context: TrapContext, task: Task): void {
   if (task.ptrace !== null && !task.inSyscall && syscallTraceEnter(context.kernel, task)) return;
@@ -109,8 +120,12 @@ function invokeSyscall(context: TrapContext, task: Task): void {
   context.syscalls++;
   const handler = context.handlers[nr];
   strace?.enter(kernel, task, nr, context.args);
+  kernel.pgdat.userfault = null;
   const result = handler === undefined ? -ENOSYS : handler(kernel, task, context.args);
-  if (result === SLEEP) {
+  if (
+    result === SLEEP ||
+    (kernel.pgdat.userfault !== null && mustWaitForPage(kernel, task, result))
+  ) {
     task.inSyscall = true;
     return;
   }
@@ -141,10 +156,14 @@ function killForMemory(kernel: Kernel, task: Task): void {
   if (outOfMemory(kernel) === null) killProcess(task.signal, SIGKILL);
 }
 
-/** A fault that the memory manager could not serve: out of memory, or a signal. */
+/** A fault that the memory manager could not serve: out of memory, a wait, or a signal. */
 function badArea(kernel: Kernel, task: Task, addr: number, result: number): void {
   if ((result & VM_FAULT_OOM) !== 0) {
     killForMemory(kernel, task);
+    return;
+  }
+  if ((result & VM_FAULT_RETRY) !== 0) {
+    waitForUserfault(task, takeUserfault(kernel)!, false);
     return;
   }
   if ((result & VM_FAULT_SIGBUS) !== 0) {
@@ -161,7 +180,7 @@ function pageFault(context: TrapContext, task: Task, flags: number): void {
   const { i32 } = kernel.ram;
   context.faults++;
   const addr = (i32[TVAL + 1]! >>> 0) * TWO32 + (i32[TVAL]! >>> 0);
-  const result = userFault(task.mm!, addr, flags);
+  const result = userFault(task.mm!, addr, flags | FAULT_FLAG_USER);
   if (result !== 0) badArea(kernel, task, addr, result);
 }
 

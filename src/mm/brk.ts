@@ -31,7 +31,7 @@ function doBrkFlags(mm: MmStruct, start: Vaddr, end: Vaddr, extra: number): numb
   if (!mlockFutureOk(mm, flags, end - start)) return -EAGAIN;
   if (!mayExpandVm(mm, flags, pages) || mm.vmas.size > MAX_MAP_COUNT) return -ENOMEM;
   if (!vmEnoughMemory(mm, pages)) return -ENOMEM;
-  const kind = { flags, file: null, ops: null, anonName: null };
+  const kind = { flags, file: null, ops: null, anonName: null, uffdCtx: null };
   const vmg = { mm, start, end, pgoff: vpn(start), kind, copiedFrom: null, keepSource: false };
   if (vmaMergeNewRange(vmg) !== null) return 0;
   vmaInsert(new Vma(mm, start, end, flags, vpn(start)));

@@ -32,7 +32,7 @@ import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
 const FAULT_AROUND_PAGES = 16;
 
 /** Puts a fresh page into the cache, which takes a reference of its own. */
-function addToPageCache(mapping: AddressSpace, index: number, pfn: Pfn): void {
+export function addToPageCache(mapping: AddressSpace, index: number, pfn: Pfn): void {
   const { page } = mapping.pgdat;
   page.mapping[pfn] = mapping.id;
   page.index[pfn] = index | 0;

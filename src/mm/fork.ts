@@ -8,10 +8,11 @@ import { vmaLinkFile, vmaUnlinkFile } from './address_space.ts';
 import { anonVmaFork, unlinkAnonVmas } from './anon_vma.ts';
 import { copyPageRange, sharePageTables } from './copy_page_range.ts';
 import { MMF_COW_PTE, MMF_COW_PTE_READY, mmfInitFlags } from './mm_struct.ts';
-import { MmStruct, Vma, type MmLimits, type PgData } from './mm_types.ts';
+import { MmStruct, Vma, type MmLimits, type PgData, type UserfaultfdCtx } from './mm_types.ts';
 import { pgdAlloc } from './pgtable.ts';
 import { updateHiwaterRss } from './rss.ts';
 import { flushTlbWrite } from './tlbflush.ts';
+import { dupUserfaultfd, dupUserfaultfdComplete } from './userfaultfd.ts';
 import {
   VM_DONTCOPY,
   VM_LOCKED,
@@ -61,11 +62,16 @@ function copyMmFields(mm: MmStruct, old: MmStruct): void {
   if (mm.exeFile !== null) mm.exeFile.getFile();
 }
 
+/** The userfaultfds that this fork has made for the child, by the parent's. */
+type UffdMap = Map<UserfaultfdCtx, UserfaultfdCtx>;
+
 /** The child's copy of one VMA, linked into everything but its tree. */
-function dupVma(mm: MmStruct, old: Vma): Vma {
+function dupVma(mm: MmStruct, old: Vma, uffds: UffdMap): Vma {
   const vma = new Vma(mm, old.start, old.end, old.flags & ~(VM_LOCKED | VM_LOCKONFAULT), old.pgoff);
   vma.ops = old.ops;
   vma.anonName = old.anonName;
+  vma.uffdCtx = old.uffdCtx;
+  dupUserfaultfd(vma, uffds);
   if ((vma.flags & VM_UNSHAREABLE) !== 0) mm.unshareableVmas++;
   if (old.file !== null) {
     vma.file = old.file;
@@ -76,14 +82,14 @@ function dupVma(mm: MmStruct, old: Vma): Vma {
   return vma;
 }
 
-function dupMmap(mm: MmStruct, old: MmStruct): number {
+function dupMmap(mm: MmStruct, old: MmStruct, uffds: UffdMap): number {
   const share = (old.flags & MMF_COW_PTE) !== 0;
   for (const oldVma of old.vmas) {
     if ((oldVma.flags & VM_DONTCOPY) !== 0) {
       vmStatAccount(mm, oldVma.flags, -vmaPages(oldVma), oldVma.file);
       continue;
     }
-    mm.vmas.append(dupVma(mm, oldVma));
+    mm.vmas.append(dupVma(mm, oldVma, uffds));
     if (share) continue;
     const err = copyPageRange(mm, old, oldVma);
     if (err !== 0) return err;
@@ -96,9 +102,13 @@ function tryDupMm(old: MmStruct): MmStruct | null {
   const mm = mmAlloc(old.pgdat, old.limits);
   if (mm === null) return null;
   copyMmFields(mm, old);
-  const err = dupMmap(mm, old);
+  const uffds: UffdMap = new Map();
+  const err = dupMmap(mm, old, uffds);
   flushTlbWrite(old);
-  if (err === 0) return mm;
+  if (err === 0) {
+    dupUserfaultfdComplete(uffds);
+    return mm;
+  }
   mmput(mm);
   return null;
 }

@@ -59,6 +59,7 @@ import { folioFreeSwap, lookupSwapCache, swapinFolio } from './swap_state.ts';
 import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { swapFree, vmSwapFull } from './swapfile.ts';
 import { flushTlbPage } from './tlbflush.ts';
+import { handleUserfault } from './userfaultfd.ts';
 import {
   FAULT_FLAG_UNSHARE,
   FAULT_FLAG_WRITE,
@@ -67,7 +68,7 @@ import {
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from './vm_fault.ts';
-import { VM_LOCKED, VM_SHARED, VM_WRITE } from './vma.ts';
+import { VM_LOCKED, VM_SHARED, VM_UFFD_MISSING, VM_WRITE } from './vma.ts';
 
 /** Leaf bits of an anonymous page that is being written: by its process, or by force. */
 function anonProt(vma: Vma): number {
@@ -76,7 +77,7 @@ function anonProt(vma: Vma): number {
 }
 
 /** Maps a fresh private page at an empty or special entry. */
-function setNewAnonPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
+export function setNewAnonPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
   const { mm } = vma;
   const { pgdat } = mm;
   pageAddNewAnonRmap(pgdat, pfn, vma, addr);
@@ -87,6 +88,7 @@ function setNewAnonPte(vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
 /** @linux mm/memory.c:do_anonymous_page */
 function doAnonymousPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   const { pgdat } = vma.mm;
+  if ((vma.flags & VM_UFFD_MISSING) !== 0) return handleUserfault(vma, addr, flags);
   if ((flags & FAULT_FLAG_WRITE) === 0) {
     pgdat.ram.u32[ptep] = mkPte(pgdat.zeroPfn, vmGetPageProt(vma.flags) | PTE_SPECIAL);
     return 0;
@@ -99,7 +101,7 @@ function doAnonymousPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): nu
 }
 
 /** Maps a page of the page cache, whose reference the mapping takes over. */
-function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): void {
+export function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): void {
   const { mm } = vma;
   const { pgdat } = mm;
   const { page } = pgdat;
@@ -125,11 +127,19 @@ function doCowFault(vma: Vma, addr: Vaddr, ptep: PtePtr, from: Pfn): number {
   return pfn === NO_PFN ? VM_FAULT_OOM : 0;
 }
 
+/** @returns true for a hole of shared memory whose holes the program itself fills. */
+function uffdMissing(vma: Vma, pgoff: number): boolean {
+  if ((vma.flags & VM_UFFD_MISSING) === 0) return false;
+  const { mapping } = vma.file!;
+  return mapping.pages.get(pgoff) === 0 && pgoff * PAGE_SIZE < mapping.ops.size(mapping);
+}
+
 /** A page that a file backs. @linux mm/memory.c:do_fault */
 function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   const { ops } = vma;
   if (ops === null) return bug('do_fault: anonymous vma');
   const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
+  if (uffdMissing(vma, pgoff)) return handleUserfault(vma, addr, flags);
   const ctx: FaultContext = { vma, address: addr, pgoff, flags, page: NO_PFN };
   const ret = ops.fault(ctx);
   if ((ret & VM_FAULT_ERROR) !== 0) return ret;

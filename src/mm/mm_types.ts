@@ -10,6 +10,7 @@ import type { Pfn, PtePtr, Vaddr } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { HandleTable } from '../lib/handle_table.ts';
 import { MapleTree } from '../lib/maple_tree.ts';
+import { WaitQueue } from '../lib/wait_queue.ts';
 import { XArray } from '../lib/xarray.ts';
 import { MemMap, NO_PFN, NR_LRU_LISTS, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
 import { SwapState } from './swap_types.ts';
@@ -81,6 +82,8 @@ export class Vma {
   iMmapIndex = -1;
   /** PR_SET_VMA_ANON_NAME; null when unnamed. */
   anonName: string | null = null;
+  /** Who is told of faults; not null exactly when `flags` has one of VM_UFFD_FLAGS. */
+  uffdCtx: UserfaultfdCtx | null = null;
 
   constructor(mm: MmStruct, start: Vaddr, end: Vaddr, flags: number, pgoff: number) {
     this.mm = mm;
@@ -227,6 +230,8 @@ export class MmStruct {
   hiwaterRss = 0;
   /** Flags for new VMAs: VM_LOCKED after mlockall(MCL_FUTURE). */
   defFlags = 0;
+  /** Events of the call in progress, which ends when all have been read. */
+  uffdEvents: UffdEvent[] = [];
 
   /** Faults that needed no I/O, and those that read a file. */
   minorFaults = 0;
@@ -256,6 +261,59 @@ export class RmapPlaces {
   nrPteps = 0;
   /** VM_* flags that any of the VMAs has. */
   vmFlags = 0;
+}
+
+/** An access that waits until somebody has filled in the page. @linux mm/userfaultfd.c:userfaultfd_wait_queue */
+export class Userfault {
+  readonly ctx: UserfaultfdCtx;
+  readonly address: Vaddr;
+  /** UFFD_PAGEFAULT_FLAG_*. */
+  readonly flags: number;
+  /** The thread, 0 unless it is asked for. */
+  ptid = 0;
+  /** The message has been read: it is not told again. */
+  read = false;
+  /** The task; nobody once it has gone on or ended. */
+  readonly queue = new WaitQueue();
+
+  constructor(ctx: UserfaultfdCtx, address: Vaddr, flags: number) {
+    this.ctx = ctx;
+    this.address = address;
+    this.flags = flags;
+  }
+}
+
+/** A change of the address space, whose author waits until it has been read. */
+export interface UffdEvent {
+  readonly kind: 'fork' | 'remap';
+  /** 'fork': what the child's faults are told to. */
+  readonly child: UserfaultfdCtx | null;
+  readonly from: Vaddr;
+  readonly to: Vaddr;
+  readonly len: number;
+  readonly queue: WaitQueue;
+}
+
+/** What stands behind one userfaultfd. @linux mm/userfaultfd.c:userfaultfd_ctx */
+export class UserfaultfdCtx {
+  readonly mm: MmStruct;
+  /** UFFD_USER_MODE_ONLY. */
+  readonly userModeOnly: boolean;
+  /** UFFD_FEATURE_*, as UFFDIO_API asked for them. */
+  features = 0;
+  /** UFFDIO_API has been called. */
+  initialized = false;
+  /** Waiting accesses, oldest first; some may have gone on by themselves. */
+  faults: Userfault[] = [];
+  /** Changes that were not read yet, oldest first. */
+  readonly events: UffdEvent[] = [];
+  /** Who reads or polls. */
+  readonly wait = new WaitQueue();
+
+  constructor(mm: MmStruct, userModeOnly: boolean) {
+    this.mm = mm;
+    this.userModeOnly = userModeOnly;
+  }
 }
 
 /** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
@@ -310,6 +368,8 @@ export class PgData {
   wmarkHigh = 0;
   /** Free frames are few: the machine runs kswapd() at its next chance. */
   kswapdWanted = false;
+  /** The access that met a missing page and may wait for it, of the system call or trap in progress. */
+  userfault: Userfault | null = null;
   /** Upcall for direct reclaim: frees some frames. @returns how many. */
   reclaim: ((wanted: number) => number) | null = null;
   /** Fault injection: allocations left until one fails; 0 = off. */

@@ -288,7 +288,7 @@ function mmapRegion(
   if (err !== 0) return err;
   const shared = (flags & VM_SHARED) !== 0;
   const offset = file !== null ? pgoff : shared ? 0 : vpn(start);
-  const kind = { flags, file, ops: null, anonName: null };
+  const kind = { flags, file, ops: null, anonName: null, uffdCtx: null };
   const mayMerge = file !== null || !shared;
   const vmg = { mm, start, end, pgoff: offset, kind, copiedFrom: null, keepSource: false };
   if (mayMerge && vmaMergeNewRange(vmg) !== null) return 0;

@@ -37,6 +37,7 @@ import {
   vmaPages,
 } from './vma.ts';
 import { vmaInsert, vmaSetFlags } from './vma_link.ts';
+import { mremapUserfaultfd } from './userfaultfd.ts';
 import { settleAnonVma, splitVma, vmaMergeNewRange } from './vma_merge.ts';
 import { freePgtables, zapPrepare } from './zap.ts';
 
@@ -99,7 +100,7 @@ function expandInPlace(r: Remap, vma: Vma): boolean {
 }
 
 /** The VMA of the new place: a neighbour extended, or a copy. @linux mm/vma.c:copy_vma */
-function copyVma(r: Remap, vma: Vma, start: Vaddr): void {
+function copyVma(r: Remap, vma: Vma, start: Vaddr): Vma {
   const { mm, addr } = r;
   const end = start + r.newLen;
   settleAnonVma(vma);
@@ -107,15 +108,18 @@ function copyVma(r: Remap, vma: Vma, start: Vaddr): void {
   const fresh = vmaIsAnonymous(vma) && vma.anonVma === null;
   const pgoff = fresh ? vpn(start) : vma.pgoff + (addr - vma.start) / PAGE_SIZE;
   const keepSource = dontUnmaps(r);
-  if (vmaMergeNewRange({ mm, start, end, pgoff, kind: vma, copiedFrom: vma, keepSource }) !== null)
-    return;
+  const vmg = { mm, start, end, pgoff, kind: vma, copiedFrom: vma, keepSource };
+  const merged = vmaMergeNewRange(vmg);
+  if (merged !== null) return merged;
   const copy = new Vma(mm, start, end, vma.flags, pgoff);
   copy.ops = vma.ops;
   copy.anonName = vma.anonName;
+  copy.uffdCtx = vma.uffdCtx;
   copy.file = vma.file;
   if (copy.file !== null) copy.file.getFile();
   anonVmaClone(copy, vma);
   vmaInsert(copy);
+  return copy;
 }
 
 /**
@@ -157,9 +161,10 @@ function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
   const source = mm.vmas.find(addr);
   if (source === undefined) return bug('move_vma: the source is gone');
   const locked = (source.flags & VM_LOCKED) !== 0;
-  copyVma(r, source, newAddr);
+  const copy = copyVma(r, source, newAddr);
   movePageTables(mm, addr, newAddr, oldLen);
   freePgtables(mm, newAddr, newAddr + newLen);
+  mremapUserfaultfd(copy, addr, newAddr, oldLen);
   if (dontUnmap) dontunmapComplete(r);
   else if (oldLen !== 0) doMunmap(mm, addr, oldLen);
   if (locked) mmPopulate(mm, newAddr + oldLen, newAddr + newLen, true);
@@ -193,8 +198,8 @@ function mremapTo(r: Remap): number {
 /**
  * Moves all that is mapped in the range, gaps and all.
  *
- * @returns the new address, -EFAULT when nothing is mapped at its start, or what the first move
- *   that fails returns: the VMAs before it have moved.
+ * @returns the new address; -EFAULT when nothing is mapped at its start, or when one of several
+ *   VMAs has a userfaultfd; or what the first move that fails returns. The VMAs before it have moved.
  * @linux mm/mremap.c:remap_move
  */
 function remapMove(r: Remap): number {
@@ -206,6 +211,8 @@ function remapMove(r: Remap): number {
     const vma = mm.vmas.find(addr);
     if (vma === undefined || vma.start >= end) break;
     if (vma.start > addr && addr === r.addr) return -EFAULT;
+    // Who serves its faults would have to be told of each move before the next.
+    if (vma.uffdCtx !== null && (addr !== r.addr || vma.end < end)) return -EFAULT;
     addr = Math.max(addr, vma.start);
     const len = Math.min(end, vma.end) - addr;
     const moved = mremapTo({ mm, addr, oldLen: len, newLen: len, flags, newAddr: addr + shift });

@@ -13,6 +13,8 @@ export const VM_MAYWRITE = 0x20;
 export const VM_MAYEXEC = 0x40;
 export const VM_MAYSHARE = 0x80;
 export const VM_GROWSDOWN = 0x100;
+/** Pages that are missing are filled in through a userfaultfd. */
+export const VM_UFFD_MISSING = 0x200;
 export const VM_PFNMAP = 0x400;
 /** MADV_GUARD_INSTALL was used here. */
 export const VM_MAYBE_GUARD = 0x800;
@@ -35,6 +37,8 @@ export const VM_SOFTDIRTY = 0x800_0000;
 export const VM_HUGEPAGE = 0x2000_0000;
 export const VM_NOHUGEPAGE = 0x4000_0000;
 
+/** Set exactly when a VMA has a userfaultfd. */
+export const VM_UFFD_FLAGS = VM_UFFD_MISSING;
 export const VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC;
 /** Flags that tell of some of a VMA's pages: two VMAs may differ in them and become one, which has them. @linux include/linux/mm.h:VMA_STICKY_FLAGS */
 export const VM_STICKY = VM_SOFTDIRTY | VM_MAYBE_GUARD;

@@ -20,7 +20,13 @@ import type { Vaddr } from '../arch/riscv/pgtable.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { anonVmaClone, anonVmaPrepare } from './anon_vma.ts';
 import { MAX_MAP_COUNT } from './mmap_limits.ts';
-import { Vma, type MmStruct, type VmFile, type VmOperations } from './mm_types.ts';
+import {
+  Vma,
+  type MmStruct,
+  type UserfaultfdCtx,
+  type VmFile,
+  type VmOperations,
+} from './mm_types.ts';
 import { VM_DONTEXPAND, VM_IO, VM_PFNMAP, VM_STICKY, vmaPages } from './vma.ts';
 import { vmaInsert, vmaRemove, vmaSetFlags, vmaSetRange } from './vma_link.ts';
 
@@ -33,6 +39,7 @@ export interface VmaKind {
   readonly file: VmFile | null;
   readonly ops: VmOperations | null;
   readonly anonName: string | null;
+  readonly uffdCtx: UserfaultfdCtx | null;
 }
 
 /** A range that is about to be mapped, for which neighbours may be extended. @linux mm/vma.h:vma_merge_struct */
@@ -64,7 +71,8 @@ function sameKind(vma: Vma, kind: VmaKind): boolean {
   }
   // One file has one handler, which a mapping under way does not know yet.
   const sameOps = vma.ops === kind.ops || kind.file !== null;
-  return vma.file === kind.file && sameOps && vma.anonName === kind.anonName;
+  const sameNames = vma.anonName === kind.anonName && vma.uffdCtx === kind.uffdCtx;
+  return vma.file === kind.file && sameOps && sameNames;
 }
 
 /** @returns true when a range without anonymous pages may join `vma`. A chain shared with relatives is not made to cover more. */
@@ -170,6 +178,7 @@ function vmAreaDup(vma: Vma, start: Vaddr, end: Vaddr): Vma {
   const dup = new Vma(vma.mm, start, end, vma.flags, vma.pgoff + (start - vma.start) / PAGE_SIZE);
   dup.ops = vma.ops;
   dup.anonName = vma.anonName;
+  dup.uffdCtx = vma.uffdCtx;
   dup.file = vma.file;
   if (dup.file !== null) dup.file.getFile();
   settleAnonVma(vma);
@@ -200,12 +209,17 @@ function nextFits(vma: Vma, next: Vma | undefined, kind: VmaKind): next is Vma {
   );
 }
 
+function vmaSetKind(vma: Vma, kind: VmaKind): void {
+  vmaSetFlags(vma, kind.flags);
+  vma.anonName = kind.anonName;
+  vma.uffdCtx = kind.uffdCtx;
+}
+
 /** Gives all of `vma` its new kind and joins it with the neighbours that fit. */
 function modifyWhole(vma: Vma, kind: VmaKind, prev: Vma | undefined, next: Vma | undefined): Vma {
   const joinsPrev = prev !== undefined && continues(prev, vma, kind);
   const joinsNext = nextFits(vma, next, kind);
-  vmaSetFlags(vma, kind.flags);
-  vma.anonName = kind.anonName;
+  vmaSetKind(vma, kind);
   if (joinsPrev) {
     const all = joinsNext && (vma.anonVma !== null || anonVmasAgree(prev, next));
     absorbNext(prev, vma);
@@ -230,8 +244,14 @@ export function vmaModify(
   flags: number,
   anonName: string | null,
 ): Vma | null {
+  const { file, ops, uffdCtx } = vma;
+  return vmaModifyKind(vma, start, end, { flags, file, ops, anonName, uffdCtx });
+}
+
+/** As vmaModify(), for all that two VMAs must agree in but their file. */
+export function vmaModifyKind(vma: Vma, start: Vaddr, end: Vaddr, kind: VmaKind): Vma | null {
   const { mm } = vma;
-  const kind: VmaKind = { flags, file: vma.file, ops: vma.ops, anonName };
+  const { flags } = kind;
   const prev = start === vma.start ? mm.vmas.prev(vma) : undefined;
   const next = end === vma.end ? mm.vmas.next(vma) : undefined;
   if (start === vma.start && end === vma.end) return modifyWhole(vma, kind, prev, next);
@@ -252,8 +272,7 @@ export function vmaModify(
   if (checkSplits(vma, start, end) !== 0) return null;
   if (end !== vma.end) splitVma(vma, end);
   const part = start === vma.start ? vma : splitVma(vma, start);
-  vmaSetFlags(part, flags);
-  part.anonName = anonName;
+  vmaSetKind(part, kind);
   return part;
 }
 

@@ -35,7 +35,7 @@ class WriteProgress {
 function doRead(kernel: Kernel, task: Task, file: File, to: IovIter, at: number): number {
   const barred = checkTerminal(kernel, task, file, false);
   if (barred !== 0) return barred;
-  const n = vfsRead(file, to, at);
+  const n = vfsRead(file, to, at, task);
   return n === -EAGAIN ? waitForFile(task, file) : n;
 }
 

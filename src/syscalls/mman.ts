@@ -21,6 +21,7 @@ import { EACCES, EBADF, EINVAL, ENODEV, EPERM, ESRCH } from '../uapi/errno.ts';
 import { MAP_ANONYMOUS, MAP_HUGETLB, MAP_SHARED, MAP_TYPE, MLOCK_ONFAULT } from '../uapi/mman.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
+import { waitForUffdEvents } from '../kernel/userfaultfd.ts';
 import { O_CLOEXEC } from '../uapi/fcntl.ts';
 import type { SyscallArgs } from './args.ts';
 import { installFd } from './file.ts';
@@ -67,14 +68,11 @@ export function sysMprotect(_kernel: Kernel, task: Task, args: SyscallArgs): num
 }
 
 export function sysMremap(_kernel: Kernel, task: Task, args: SyscallArgs): number {
-  return doMremap(
-    task.mm!,
-    args.ulong(0),
-    args.ulong(1),
-    args.ulong(2),
-    args.int(3),
-    args.ulong(4),
-  );
+  const mm = task.mm!;
+  const flags = args.int(3);
+  const at = doMremap(mm, args.ulong(0), args.ulong(1), args.ulong(2), flags, args.ulong(4));
+  waitForUffdEvents(task, mm);
+  return at;
 }
 
 export function sysMadvise(_kernel: Kernel, task: Task, args: SyscallArgs): number {

@@ -28,6 +28,7 @@ import * as socket from './socket.ts';
 import * as swap from './swap.ts';
 import * as sys from './sys.ts';
 import * as time from './time.ts';
+import * as userfaultfd from './userfaultfd.ts';
 import type { SyscallRow } from './row.ts';
 
 function supported(nr: number, name: string, handler: SyscallHandler): SyscallRow {
@@ -205,6 +206,12 @@ const ROWS: readonly SyscallRow[] = [
     'mbind',
     mempolicy.sysMbind,
     'there is one node; the policy is checked and not kept',
+  ),
+  partial(
+    unistd.NR_USERFAULTFD,
+    'userfaultfd',
+    userfaultfd.sysUserfaultfd,
+    'missing pages only: no write protection, minor faults, moving and poisoning',
   ),
   supported(unistd.NR_RISCV_FLUSH_ICACHE, 'riscv_flush_icache', mman.sysRiscvFlushIcache),
   supported(unistd.NR_PROCESS_VM_READV, 'process_vm_readv', processVm.sysProcessVmReadv),

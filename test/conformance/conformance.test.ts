@@ -25,6 +25,7 @@ const PROGRAMS = [
   'random_memory',
   'signals',
   'sockets',
+  'userfaultfd',
 ];
 const CFLAGS = ['-O1', '-w', '-pthread', '-static'];
 const ENVIRONMENT = { PATH: '/bin:/usr/bin', A: '1' };
