@@ -42,6 +42,7 @@ const SELF_TESTS = [
   'pidfd',
   'mdwe',
   'mlock',
+  'gup',
 ];
 
 for (const cowPte of [true, false]) {
