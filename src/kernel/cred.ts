@@ -5,6 +5,7 @@
  * @linux kernel/cred.c, kernel/capability.c, security/commoncap.c
  */
 
+import { MMF_NOT_DUMPABLE } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { EPERM } from '../uapi/errno.ts';
 import { CAP_IPC_LOCK, CAP_LAST_CAP, CAP_SYS_RAWIO } from '../uapi/capability.ts';
@@ -60,10 +61,31 @@ function emulateSetxuid(next: Cred, old: Cred): Cred {
   return { ...next, caps: { permitted, effective, inheritable } };
 }
 
-/** Gives a task other ids. @linux kernel/cred.c:commit_creds */
+/** Whether the ids that count are not those they were. */
+function changesRights(old: Cred, next: Cred): boolean {
+  const same = old.euid === next.euid && old.egid === next.egid;
+  return !same || old.fsuid !== next.fsuid || old.fsgid !== next.fsgid;
+}
+
+/** Gives a task other ids; what it has in memory is then not for those who have them, too. @linux kernel/cred.c:commit_creds */
 export function commitCreds(task: Task, next: Cred): void {
-  task.cred = emulateSetxuid(next, task.cred);
-  if (task.mm !== null) mmSetCaps(task.mm, task.cred);
+  const { cred, mm } = task;
+  task.cred = emulateSetxuid(next, cred);
+  if (mm !== null) mmSetCaps(mm, task.cred);
+  if (!changesRights(cred, next)) return;
+  if (mm !== null) setDumpable(mm, false);
+  task.pdeathSignal = 0;
+}
+
+/** @linux fs/exec.c:set_dumpable */
+export function setDumpable(mm: MmStruct, dumpable: boolean): void {
+  if (dumpable) mm.flags &= ~MMF_NOT_DUMPABLE;
+  else mm.flags |= MMF_NOT_DUMPABLE;
+}
+
+/** @linux include/linux/sched/coredump.h:get_dumpable */
+export function getDumpable(mm: MmStruct): boolean {
+  return (mm.flags & MMF_NOT_DUMPABLE) === 0;
 }
 
 /** A new program's capabilities follow its ids. @linux security/commoncap.c:cap_bprm_creds_from_file */

@@ -34,7 +34,7 @@ import {
 } from './binfmt_elf.ts';
 import { isScript, loadScript } from './binfmt_script.ts';
 import { checkStrings, createElfTables, mapStack } from './exec_stack.ts';
-import { execCreds, mmSetCaps } from './cred.ts';
+import { execCreds, mmSetCaps, setDumpable } from './cred.ts';
 import { detachPid, doExit } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { mmRelease, mmputTask } from './mm_release.ts';
@@ -295,6 +295,8 @@ function beginNewExec(kernel: Kernel, task: Task, program: LoadedProgram): void 
   mmputTask(kernel, task);
   task.mm = program.mm;
   task.cred = execCreds(task.cred);
+  const { uid, euid, gid, egid } = task.cred;
+  setDumpable(program.mm, uid === euid && gid === egid);
   unshareSighand(task);
   task.files = task.files.unshare();
   task.files.closeOnExec();

@@ -1,6 +1,8 @@
 /** Tracers and tracees: who may look into and change another process, and who does. @linux kernel/ptrace.c */
 
+import { CAP_SYS_PTRACE } from '../uapi/capability.ts';
 import { SIGSTOP, SI_USER } from '../uapi/signal.ts';
+import { capable, getDumpable } from './cred.ts';
 import {
   JOBCTL_STOP_PENDING,
   JOBCTL_TRAP_MASK,
@@ -11,17 +13,30 @@ import {
 import { ptraceSignalWakeUp, queueSignal, sigInfo } from './signal.ts';
 import { EXIT_DEAD, EXIT_ZOMBIE, PtraceLink, TASK_TRACED, type Task } from './task.ts';
 
+/** A target all of whose ids are the given ones, and which has not said that nobody is to look in. */
+function ownAndDumpable(target: Task, uid: number, gid: number): boolean {
+  const { cred, mm } = target;
+  const sameUser = uid === cred.uid && uid === cred.euid && uid === cred.suid;
+  const sameGroup = gid === cred.gid && gid === cred.egid && gid === cred.sgid;
+  return sameUser && sameGroup && (mm === null || getDumpable(mm));
+}
+
 /**
- * Whether `task` may attach to `target`, or use its memory as if: its own process, one of which
- * all ids are those it was started with, or anything for root.
+ * Whether `task` may look into `target` through a file of /proc.
+ * @linux kernel/ptrace.c:__ptrace_may_access with PTRACE_MODE_READ_FSCREDS
+ */
+export function ptraceMayAccess(task: Task, target: Task): boolean {
+  if (task.signal === target.signal || capable(task.cred, CAP_SYS_PTRACE)) return true;
+  return ownAndDumpable(target, task.cred.fsuid, task.cred.fsgid);
+}
+
+/**
+ * Whether `task` may attach to `target`, or use its memory as if.
  * @linux kernel/ptrace.c:__ptrace_may_access with PTRACE_MODE_ATTACH_REALCREDS
  */
 export function ptraceMayAttach(task: Task, target: Task): boolean {
-  if (task.signal === target.signal || task.cred.euid === 0) return true;
-  const { uid, gid } = task.cred;
-  const { cred } = target;
-  const sameUser = uid === cred.uid && uid === cred.euid && uid === cred.suid;
-  return sameUser && gid === cred.gid && gid === cred.egid && gid === cred.sgid;
+  if (task.signal === target.signal || capable(task.cred, CAP_SYS_PTRACE)) return true;
+  return ownAndDumpable(target, task.cred.uid, task.cred.gid);
 }
 
 /** Ties `child` to `tracer`. @param options PTRACE_O_*. @linux kernel/ptrace.c:__ptrace_link */

@@ -2,6 +2,7 @@
 
 import { accessRemoteVm } from '../mm/access_process_vm.ts';
 import { FOLL_FORCE, FOLL_WRITE } from '../mm/gup.ts';
+import { CAP_SYS_PTRACE } from '../uapi/capability.ts';
 import { EINVAL, EIO, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
   PTRACE_CONT,
@@ -13,6 +14,7 @@ import {
   PTRACE_SYSCALL,
 } from '../uapi/ptrace.ts';
 import { NSIG, SIGKILL, SIGSTOP, SIGTRAP, SI_KERNEL, SI_USER } from '../uapi/signal.ts';
+import { capable, getDumpable } from './cred.ts';
 import { ptraceDetachTask } from './exit.ts';
 import {
   JOBCTL_LISTENING,
@@ -99,17 +101,26 @@ export function ptraceCheckAttach(tracer: Task, task: Task, ignoreState: boolean
   return fatalSignalPending(task) || looksLikeASpuriousPid(task) ? -ESRCH : 0;
 }
 
+/**
+ * Memory of a tracee that has not given up being looked into since.
+ * @returns 0 or -EIO.
+ * @linux kernel/ptrace.c:ptrace_access_vm
+ */
+function accessVm(task: Task, addr: number, word: Uint8Array, flags: number): number {
+  const { mm, ptrace } = task;
+  if (mm === null) return -EIO;
+  if (!getDumpable(mm) && !capable(ptrace!.tracer.cred, CAP_SYS_PTRACE)) return -EIO;
+  return accessRemoteVm(mm, addr, word, flags) === word.length ? 0 : -EIO;
+}
+
 /** @returns 0 or -EIO. @linux kernel/ptrace.c:generic_ptrace_peekdata */
 export function ptracePeek(task: Task, addr: number, word: Uint8Array): number {
-  if (task.mm === null) return -EIO;
-  return accessRemoteVm(task.mm, addr, word, FOLL_FORCE) === word.length ? 0 : -EIO;
+  return accessVm(task, addr, word, FOLL_FORCE);
 }
 
 /** @returns 0 or -EIO. @linux kernel/ptrace.c:generic_ptrace_pokedata */
 export function ptracePoke(task: Task, addr: number, word: Uint8Array): number {
-  if (task.mm === null) return -EIO;
-  const done = accessRemoteVm(task.mm, addr, word, FOLL_FORCE | FOLL_WRITE);
-  return done === word.length ? 0 : -EIO;
+  return accessVm(task, addr, word, FOLL_FORCE | FOLL_WRITE);
 }
 
 /** @returns 0 or -EINVAL. @linux kernel/ptrace.c:ptrace_setoptions */

@@ -151,7 +151,7 @@ export function sysSetfsuid(_kernel: Kernel, task: Task, args: SyscallArgs): num
   const { cred } = task;
   const id = args.uint(0);
   if (mayTake(cred, [cred.uid, cred.euid, cred.suid, cred.fsuid], id) && id !== KEEP) {
-    task.cred = { ...cred, fsuid: id };
+    commitCreds(task, { ...cred, fsuid: id });
   }
   return cred.fsuid;
 }
@@ -160,7 +160,7 @@ export function sysSetfsgid(_kernel: Kernel, task: Task, args: SyscallArgs): num
   const { cred } = task;
   const id = args.uint(0);
   if (mayTake(cred, [cred.gid, cred.egid, cred.sgid, cred.fsgid], id) && id !== KEEP) {
-    task.cred = { ...cred, fsgid: id };
+    commitCreds(task, { ...cred, fsgid: id });
   }
   return cred.fsgid;
 }

@@ -47,6 +47,7 @@ import {
 } from '../uapi/resource.ts';
 import { SCHED_NORMAL, SCHED_RESET_ON_FORK } from '../uapi/sched.ts';
 import { NSIG } from '../uapi/signal.ts';
+import { getDumpable, setDumpable } from '../kernel/cred.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import {
   childrenUsage,
@@ -287,9 +288,11 @@ export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number
     case PR_GET_NO_NEW_PRIVS:
       return task.noNewPrivs ? 1 : 0;
     case PR_GET_DUMPABLE:
-      return 1;
+      return getDumpable(mm) ? 1 : 0;
     case PR_SET_DUMPABLE:
-      return arg2 > 1 ? -EINVAL : 0;
+      if (arg2 > 1) return -EINVAL;
+      setDumpable(mm, arg2 === 1);
+      return 0;
     case PR_CAPBSET_READ:
       return arg2 > CAP_LAST ? -EINVAL : 1;
     case PR_CAPBSET_DROP:

@@ -43,6 +43,7 @@ const SELF_TESTS = [
   'mdwe',
   'mlock',
   'gup',
+  'ptrace',
 ];
 
 for (const cowPte of [true, false]) {

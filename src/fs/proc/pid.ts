@@ -7,7 +7,8 @@
  */
 
 import type { Kernel } from '../../kernel/kernel.ts';
-import { EXIT_DEAD, EXIT_ZOMBIE, type Task, type SignalStruct } from '../../kernel/task.ts';
+import { ptraceMayAccess as taskMayAccess } from '../../kernel/ptrace.ts';
+import { EXIT_DEAD, EXIT_ZOMBIE, Task, type SignalStruct } from '../../kernel/task.ts';
 import type { MmStruct } from '../../mm/mm_types.ts';
 import { EACCES, ESRCH } from '../../uapi/errno.ts';
 import type { File, FsContext, Inode } from '../fs_types.ts';
@@ -64,17 +65,9 @@ export function currentTask(kernel: Kernel): Task | null {
   return kernel.current;
 }
 
-/**
- * Whether `ctx` may look into `task`: its own process, one with the same ids, or anything for root.
- * @linux kernel/ptrace.c:__ptrace_may_access
- */
+/** Whether `ctx` may look into `task`. The host may look into everything. */
 export function ptraceMayAccess(ctx: FsContext | null, task: Task): boolean {
-  if (ctx === null || ctx.signal === task.signal) return true;
-  const { fsuid, fsgid } = ctx.cred;
-  if (fsuid === 0) return true;
-  const { uid, euid, suid, gid, egid, sgid } = task.cred;
-  const sameUser = fsuid === uid && fsuid === euid && fsuid === suid;
-  return sameUser && fsgid === gid && fsgid === egid && fsgid === sgid;
+  return !(ctx instanceof Task) || taskMayAccess(ctx, task);
 }
 
 /** open() of files that show memory. @returns 0, -ESRCH or -EACCES. @linux fs/proc/base.c:proc_mem_open */
