@@ -9,7 +9,8 @@
  *     none            write     new zeroed page; file: page cache (shared), copy (private)
  *     read-only       write     exclusive or last user: made writable; else copied
  *     read-only       unshare   as write, but left read-only
- *     in swap         any       read back, then as read-only unless it is nobody else's
+ *     in swap         any       read back, then as read-only unless it is nobody else's;
+ *                               on a shared path a read brings it back for all
  *
  * @linux mm/memory.c
  */
@@ -53,11 +54,12 @@ import {
 } from './mm_types.ts';
 import { allocPage, allocZeroedPage, copyPage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE, pageAnon } from './page.ts';
-import { NO_PTEP, ptePtrOf } from './pgtable.ts';
+import { NO_PTEP, pathHasRefs, ptePtrOf } from './pgtable.ts';
 import { pageRemoveRmap, ptAccountAdd, vmaPageProt, vmGetPageProt } from './pte_ops.ts';
 import { folioFreeSwap, lookupSwapCache, swapinFolio } from './swap_state.ts';
 import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { swapFree, vmSwapFull } from './swapfile.ts';
+import { swapinShared } from './swapin_shared.ts';
 import { flushTlbPage } from './tlbflush.ts';
 import { handleUserfault } from './userfaultfd.ts';
 import {
@@ -277,7 +279,7 @@ function doSwapPage(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number 
   if (!isSwapPte(pte)) return nonswapFault(pte);
   if (anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
   const entry = pteToSwapEntry(pte);
-  if (lookupSwapCache(pgdat, entry) === NO_PFN) countMajorFault(mm);
+  countMajorFault(mm, ptep);
   const got = swapinFolio(pgdat, entry);
   if (got < 0) return got === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   const pfn = got as Pfn;
@@ -294,9 +296,12 @@ function nonswapFault(pte: Pte): number {
   return pteIsGuard(pte) ? VM_FAULT_SIGSEGV : VM_FAULT_SIGBUS;
 }
 
-/** The fault has to wait for a device. */
-function countMajorFault(mm: MmStruct): void {
-  mm.pgdat.vmstat.pgmajfault++;
+/** The fault has to wait for a device, unless the page is in the swap cache. */
+function countMajorFault(mm: MmStruct, ptep: PtePtr): void {
+  const { pgdat } = mm;
+  const entry = pteToSwapEntry(pgdat.ram.u32[ptep] as Pte);
+  if (lookupSwapCache(pgdat, entry) !== NO_PFN) return;
+  pgdat.vmstat.pgmajfault++;
   mm.minorFaults--;
   mm.majorFaults++;
 }
@@ -339,6 +344,10 @@ export function handleMmFault(vma: Vma, address: Vaddr, flags: number): number {
   const write = (flags & (FAULT_FLAG_WRITE | FAULT_FLAG_UNSHARE)) !== 0;
   let ptep = write ? NO_PTEP : ptePtrOf(mm, addr);
   if (ptep === NO_PTEP || (pgdat.ram.u32[ptep]! & PTE_V) === 0) {
+    if (ptep !== NO_PTEP && isSwapPte(pgdat.ram.u32[ptep] as Pte) && pathHasRefs(mm, addr)) {
+      countMajorFault(mm, ptep);
+      return swapinShared(vma, addr, ptep);
+    }
     ptep = pteAlloc(mm, addr);
     if (ptep === NO_PTEP) return VM_FAULT_OOM;
   }

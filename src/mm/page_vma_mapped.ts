@@ -9,7 +9,14 @@
  * @patch 04/14
  */
 
-import { ptePfn, PTE_SPECIAL, PTE_V, type Pfn, type Pte } from '../arch/riscv/pgtable.ts';
+import {
+  ptePfn,
+  PTE_SPECIAL,
+  PTE_V,
+  type Pfn,
+  type Pte,
+  type PtePtr,
+} from '../arch/riscv/pgtable.ts';
 import { vmaAddress } from './anon_vma.ts';
 import { AnonVma, type PgData, type RmapPlaces, type Vma } from './mm_types.ts';
 import { NO_PTEP, ptePtrOf } from './pgtable.ts';
@@ -30,6 +37,28 @@ function visitVma(pgdat: PgData, places: RmapPlaces, vma: Vma, pfn: Pfn): void {
   places.pteps[places.nrPteps++] = ptep;
 }
 
+/** Empties the result of the last walk. */
+function restart(places: RmapPlaces): void {
+  places.nrVmas = 0;
+  places.nrPteps = 0;
+  places.vmFlags = 0;
+}
+
+/** Finds everybody who reaches the entry at `ptep`, which maps an anonymous page; the result is in pgdat.rmap until the next walk. */
+export function rmapWalkEntry(pgdat: PgData, pfn: Pfn, ptep: PtePtr): void {
+  const { page, rmap: places } = pgdat;
+  restart(places);
+  const owner = pgdat.mappings.get(page.mapping[pfn]! >> 1);
+  if (!(owner instanceof AnonVma)) return;
+  const { chain } = owner;
+  for (let i = 0; i < chain.length; i++) {
+    const { vma } = chain[i]!;
+    const addr = vmaAddress(vma, page.index[pfn]!);
+    if (addr >= 0 && ptePtrOf(vma.mm, addr) === ptep) places.vmas[places.nrVmas++] = vma;
+  }
+  places.pteps[places.nrPteps++] = ptep;
+}
+
 /**
  * Finds every mapping of a page; the result is in pgdat.rmap until the next walk.
  * @returns true when they are all that the page's mapcount speaks of.
@@ -38,9 +67,7 @@ function visitVma(pgdat: PgData, places: RmapPlaces, vma: Vma, pfn: Pfn): void {
 export function rmapWalk(pgdat: PgData, pfn: Pfn): boolean {
   const { page, rmap: places } = pgdat;
   const { u32 } = pgdat.ram;
-  places.nrVmas = 0;
-  places.nrPteps = 0;
-  places.vmFlags = 0;
+  restart(places);
   const owner = pgdat.mappings.peek(page.mapping[pfn]! >> 1);
   if (owner instanceof AnonVma) {
     const { chain } = owner;

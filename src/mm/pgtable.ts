@@ -15,6 +15,7 @@ import {
   blockEnd,
   entryPtr,
   LEVEL_PGD,
+  LEVEL_PTE,
   levelIndex,
   PGD_SIZE,
   pgdIndex,
@@ -105,6 +106,18 @@ export function tableAt(mm: MmStruct, addr: Vaddr, level: number): Pfn {
     table = ptePfn(entry);
   }
   return table;
+}
+
+/** @returns true when another address space reaches the leaf table of `addr`, which exists. */
+export function pathHasRefs(mm: MmStruct, addr: Vaddr): boolean {
+  const { u32 } = mm.pgdat.ram;
+  const { ptRefs } = mm.pgdat.page;
+  let table = mm.pgd;
+  for (let level: number = LEVEL_PGD; level > LEVEL_PTE; level--) {
+    table = ptePfn(u32[entryPtr(table, levelIndex(addr, level))] as Pte);
+    if (ptRefs[table]! > 1) return true;
+  }
+  return false;
 }
 
 /** First address after `addr`, which has no PMD table, that may have one; `end` at most. */

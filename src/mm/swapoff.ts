@@ -13,14 +13,9 @@
 
 import {
   entryPtr,
-  mkPte,
   mkSwpPte,
   pmdAlignDown,
-  PTE_A,
   PTE_MARKER_POISONED,
-  PTE_SOFT_DIRTY,
-  PTE_SWP_EXCLUSIVE,
-  PTE_SWP_SOFT_DIRTY,
   ptePfn,
   PTRS_PER_TABLE,
   SWP_PTE_MARKER,
@@ -33,7 +28,6 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bugOn } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
-import { pageSetSharedAnonRmap } from './anon_vma.ts';
 import { filemapGetPage } from './filemap.ts';
 import {
   AddressSpace,
@@ -44,9 +38,7 @@ import {
   type Vma,
 } from './mm_types.ts';
 import { putPage } from './page_alloc.ts';
-import { PG_ANON_EXCLUSIVE } from './page.ts';
 import { walkLeafTables } from './pagewalk.ts';
-import { vmGetPageProt } from './pte_ops.ts';
 import { folioFreeSwap, swapinFolio } from './swap_state.ts';
 import {
   isSwapPte,
@@ -58,6 +50,7 @@ import {
   type SwapInfo,
 } from './swap_types.ts';
 import { swapFree } from './swapfile.ts';
+import { mapSwappedPage } from './swapin_shared.ts';
 
 const LAST_INDEX = 2 ** 40;
 
@@ -84,18 +77,6 @@ class Unuse {
   }
 }
 
-/** Maps the page, whose reference the mapping takes over, where an entry named its slot: read-only, and as exclusive as it was. */
-function mapUnused(pgdat: PgData, vma: Vma, addr: Vaddr, ptep: PtePtr, pfn: Pfn): void {
-  const { page } = pgdat;
-  const { u32 } = pgdat.ram;
-  const old = u32[ptep]!;
-  if (page.mapcount[pfn] === 0) pageSetSharedAnonRmap(pgdat, pfn, vma, addr);
-  if ((old & PTE_SWP_EXCLUSIVE) !== 0) page.flags[pfn]! |= PG_ANON_EXCLUSIVE;
-  page.mapcount[pfn]!++;
-  const soft = (old & PTE_SWP_SOFT_DIRTY) === 0 ? 0 : PTE_SOFT_DIRTY;
-  u32[ptep] = mkPte(pfn, (vmGetPageProt(vma.flags) & ~PTE_A) | soft);
-}
-
 /** @linux mm/swapfile.c:unuse_pte */
 function unusePte(state: Unuse, vma: Vma, addr: Vaddr, ptep: PtePtr, unused: Unused): number {
   const { pgdat } = state;
@@ -109,7 +90,7 @@ function unusePte(state: Unuse, vma: Vma, addr: Vaddr, ptep: PtePtr, unused: Unu
     unused.lost++;
     return 0;
   }
-  mapUnused(pgdat, vma, addr, ptep, got as Pfn);
+  mapSwappedPage(pgdat, vma, addr, ptep, got as Pfn);
   unused.pages++;
   folioFreeSwap(pgdat, got as Pfn);
   return 0;

@@ -158,6 +158,32 @@ describe('reclaim of anonymous memory', () => {
     finish(f);
   });
 
+  it('is undone in place too, by whoever reads first', () => {
+    const f = family(5);
+    pageoutRange(f.mms[0]!, BASE, LEN);
+    const tables = f.pgdat.pageTables;
+    checkContent(f.mms[4]!, 'page');
+    checkPageTables(f.pgdat);
+    assert.equal(f.pgdat.pageTables, tables);
+    assert.equal(f.device.reads, PAGES);
+    for (const mm of f.mms) {
+      assert.deepEqual(counts(mm), [PAGES, 0]);
+      assert.equal(tableAt(mm, BASE, LEVEL_PTE), tableAt(f.mms[0]!, BASE, LEVEL_PTE));
+    }
+    const majors = f.mms.map((mm) => mm.majorFaults);
+    for (const mm of f.mms) checkContent(mm, 'page');
+    assert.deepEqual(
+      f.mms.map((mm) => mm.majorFaults),
+      majors,
+    );
+    // The last one has them writable again, without a copy.
+    for (const mm of f.mms.splice(1)) mmput(mm);
+    const { pgcow } = f.pgdat.vmstat;
+    touch(f.mms[0]!, BASE, LEN, 3);
+    assert.equal(f.pgdat.vmstat.pgcow, pgcow);
+    finish(f);
+  });
+
   it('keeps processes apart that wrote after they were swapped out', () => {
     const f = family(2);
     pageoutRange(f.mms[0]!, BASE, LEN);
@@ -241,11 +267,12 @@ describe('reclaim of anonymous memory', () => {
     const child = fork(parent!);
     f.mms.push(child);
     assert.notEqual(pteAt(child, BASE) & PTE_SWP_EXCLUSIVE, 0);
-    // The child breaks the table by its read: neither has the page alone any more.
+    // A read changes nothing for anybody; a write breaks the table, and neither has a page alone.
     assert.equal(peek(child, BASE), 1);
-    assert.equal(pteAt(parent!, BASE + PAGE) & PTE_SWP_EXCLUSIVE, 0);
-    assert.equal(pteAt(child, BASE) & PTE_W, 0);
+    assert.notEqual(pteAt(parent!, BASE + PAGE) & PTE_SWP_EXCLUSIVE, 0);
     assert.equal(putUser32(child, BASE, 9), 0);
+    assert.equal(pteAt(parent!, BASE + PAGE) & PTE_SWP_EXCLUSIVE, 0);
+    assert.equal(pteAt(parent!, BASE) & PTE_W, 0);
     assert.equal(peek(parent!, BASE), 1);
     checkPageTables(f.pgdat);
     // The last one takes the table over, and what is left in swap with it.

@@ -10,6 +10,7 @@ import {
   AddressSpace,
   MM_FILEPAGES,
   MM_SHMEMPAGES,
+  MM_SWAPENTS,
   type AddressSpaceOps,
   type MmStruct,
   type PgData,
@@ -165,6 +166,29 @@ describe('reclaim of files', () => {
     checkPageTables(w.pgdat);
     assert.equal(peek(w.mms[0]!, BASE), 0x5555);
     assert.equal(getUser8(w.mms[1]!, BASE), 1);
+    finish(w);
+  });
+
+  it('lets truncation take private copies that are in swap, from all who share the table', () => {
+    const w = world('read-only', MAP_PRIVATE);
+    testSwapon(w.pgdat, 64);
+    const [parent] = w.mms;
+    for (let i = 0; i < PAGES; i++) assert.equal(putUser32(parent!, BASE + i * PAGE, 99), 0);
+    const child = dupMm(parent!);
+    assert.ok(child !== null);
+    w.mms.push(child);
+    assert.equal(pageoutRange(parent!, BASE, LEN), PAGES);
+    w.pgdat.failAllocAfter = 1;
+    w.file.size = PAGE;
+    truncateInodePages(w.file.mapping, PAGE);
+    w.pgdat.failAllocAfter = 0;
+    checkPageTables(w.pgdat);
+    assert.equal(w.pgdat.swap.totalPages - w.pgdat.swap.freePages, 1);
+    for (const mm of [parent!, child]) assert.equal(mm.rss[MM_SWAPENTS], 1);
+    for (const mm of [parent!, child]) {
+      assert.equal(peek(mm, BASE), 99);
+      assert.equal(peek(mm, BASE + PAGE), -EFAULT);
+    }
     finish(w);
   });
 
