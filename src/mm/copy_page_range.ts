@@ -28,8 +28,6 @@ import {
   ptePfn,
   PTE_SD_CLEARED,
   PTE_SHARED,
-  PTE_SWP_EXCLUSIVE,
-  PTE_V,
   PTE_WORDS,
   PTRS_PER_TABLE,
   tableOf,
@@ -40,10 +38,10 @@ import {
 import { ENOMEM } from '../uapi/errno.ts';
 import { anonVmaPrepare, pageAddNewAnonRmap } from './anon_vma.ts';
 import { breakCowPath, pteAlloc } from './cow_pte.ts';
-import { copyPteRange, pagePinnedExclusive } from './copy_pte.ts';
+import { copyPteRange, pagePinnedExclusive, pageReferencedExclusive } from './copy_pte.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { allocPage, copyPage } from './page_alloc.ts';
-import { NO_PFN, PG_ANON, PG_ANON_EXCLUSIVE, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
+import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
@@ -147,23 +145,15 @@ function copyLeafTable(dst: MmStruct, src: MmStruct, old: Pfn, table: Pfn, base:
 }
 
 /**
- * @returns true when somebody has a reference to the exclusive page of an entry, or may have one
- *   in the swap cache. Sharing its table would let another process become the page's only one,
- *   and write what the holder of the reference reads.
+ * @returns true when somebody has a reference to the exclusive page of an entry. Sharing its
+ *   table would let another process become the page's only one, and write what the holder of
+ *   the reference reads. A page that is held is not reclaimed, so entries in swap do not count.
  */
 function mapsReferenced(pgdat: PgData, table: Pfn): boolean {
   const { u32 } = pgdat.ram;
-  const { flags, refcount } = pgdat.page;
-  const exclusive = PG_ANON | PG_ANON_EXCLUSIVE;
   const end = entryPtr(table, PTRS_PER_TABLE);
   for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
-    const pte = u32[at] as Pte;
-    if ((pte & PTE_V) === 0) {
-      if ((pte & PTE_SWP_EXCLUSIVE) !== 0) return true;
-      continue;
-    }
-    const pfn = ptePfn(pte);
-    if ((flags[pfn]! & exclusive) === exclusive && refcount[pfn]! > 1) return true;
+    if (pageReferencedExclusive(pgdat, u32[at] as Pte)) return true;
   }
   return false;
 }

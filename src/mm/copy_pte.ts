@@ -29,7 +29,13 @@ import {
   type PtePtr,
 } from '../arch/riscv/pgtable.ts';
 import type { PgData } from './mm_types.ts';
-import { PG_ANON, PG_ANON_EXCLUSIVE, PG_SWAPBACKED, pageMaybeDmaPinned } from './page.ts';
+import {
+  PG_ANON,
+  PG_ANON_EXCLUSIVE,
+  PG_SWAPBACKED,
+  PG_SWAPCACHE,
+  pageMaybeDmaPinned,
+} from './page.ts';
 import { isSwapPte, pteToSwapEntry } from './swap_types.ts';
 import { swapDuplicate } from './swapfile.ts';
 
@@ -108,4 +114,14 @@ export function pagePinnedExclusive(pgdat: PgData, pte: Pte): boolean {
   const pinnable = PG_ANON | PG_ANON_EXCLUSIVE;
   if ((pgdat.page.flags[pfn]! & pinnable) !== pinnable) return false;
   return pageMaybeDmaPinned(pgdat.page, pfn);
+}
+
+/** @returns true when the page is the entry's alone, but for somebody who has a reference or a pin. */
+export function pageReferencedExclusive(pgdat: PgData, pte: Pte): boolean {
+  if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) return false;
+  const pfn = ptePfn(pte);
+  const { flags, refcount } = pgdat.page;
+  const exclusive = PG_ANON | PG_ANON_EXCLUSIVE;
+  if ((flags[pfn]! & exclusive) !== exclusive) return false;
+  return refcount[pfn]! > ((flags[pfn]! & PG_SWAPCACHE) === 0 ? 1 : 2);
 }

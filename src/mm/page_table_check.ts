@@ -34,7 +34,7 @@ import {
 import { PAGE_SIZE, TLB_ENTRIES, TLB_READ_BASE, TLB_WRITE_BASE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { fromHalves } from '../lib/bits.ts';
-import { pagePinnedExclusive } from './copy_pte.ts';
+import { pageReferencedExclusive } from './copy_pte.ts';
 import { checkLru } from './lru_check.ts';
 import {
   AddressSpace,
@@ -280,11 +280,11 @@ function checkMapped(mm: MmStruct, vma: Vma, addr: Vaddr, pte: Pte, path: number
   if ((vma.flags & VM_SHARED) !== 0) {
     bug(`page table check: private page in a shared vma at ${addr.toString(16)}`);
   }
-  if (!pagePinnedExclusive(mm.pgdat, pte)) return;
+  if (!pageReferencedExclusive(mm.pgdat, pte)) return;
   if ((path & PTE_SHARED) !== 0)
-    bug(`page table check: pinned page on a shared path at ${addr.toString(16)}`);
+    bug(`page table check: held page on a shared path at ${addr.toString(16)}`);
   if ((page.flags[tableAt(mm, addr, LEVEL_PTE)]! & PG_TABLE_PINNED) === 0)
-    bug(`page table check: table with a pinned page at ${addr.toString(16)} is not marked`);
+    bug(`page table check: table with a held page at ${addr.toString(16)} is not marked`);
 }
 
 /** The counters of an mm are what its tables count. */

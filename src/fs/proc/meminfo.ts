@@ -207,6 +207,8 @@ export function showVmstat(kernel: Kernel): string {
     ['nr_dirty', dirty],
     ['nr_writeback', 0],
     ['nr_shmem', shmem],
+    ['nr_foll_pin_acquired', vmstat.nrFollPinAcquired],
+    ['nr_foll_pin_released', vmstat.nrFollPinReleased],
     ['nr_page_table_pages', pgdat.pageTables],
     ['nr_swapcached', swap.cachedPages],
     ['pgpgin', 0],

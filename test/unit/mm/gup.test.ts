@@ -15,7 +15,8 @@ import {
   unpinUserPagesDirtyLock,
 } from '../../../src/mm/gup.ts';
 import { iovUser, iovUserVec } from '../../../src/mm/iov_iter.ts';
-import { AddressSpace, type MmStruct, type VmFile } from '../../../src/mm/mm_types.ts';
+import { doMadvise } from '../../../src/mm/madvise.ts';
+import { AddressSpace, MM_SWAPENTS, type MmStruct, type VmFile } from '../../../src/mm/mm_types.ts';
 import { doMunmap } from '../../../src/mm/mmap.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
 import { putPage } from '../../../src/mm/page_alloc.ts';
@@ -29,6 +30,7 @@ import { getUser8, putUser32 } from '../../../src/mm/uaccess.ts';
 import { VM_IO } from '../../../src/mm/vma.ts';
 import { EFAULT, EINVAL } from '../../../src/uapi/errno.ts';
 import {
+  MADV_PAGEOUT,
   MAP_GROWSDOWN,
   MAP_PRIVATE,
   MAP_SHARED,
@@ -37,7 +39,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../../../src/uapi/mman.ts';
-import { BASE, map, PAGE, peek, PMD, testMm, testPgData, touch } from './harness.ts';
+import { BASE, map, PAGE, peek, PMD, testMm, testPgData, testSwapon, touch } from './harness.ts';
 
 const PIN = GUP_PIN_COUNTING_BIAS;
 
@@ -230,6 +232,43 @@ describe('getUserPages() and pinUserPages()', () => {
     assert.notEqual(flags[one[0]!]! & PG_DIRTY, 0);
     mmput(mm);
     file.end();
+  });
+
+  it('keep a page from being reclaimed, and bring one in swap back', () => {
+    const mm = testMm(testPgData(8));
+    const { pgdat } = mm;
+    testSwapon(pgdat, 16);
+    map(mm, BASE, 3 * PAGE);
+    touch(mm, BASE, 3 * PAGE, 5);
+    const one = new Int32Array(1);
+    assert.equal(pinUserPages(mm, BASE, 0, one), 1);
+    const two = new Int32Array(1);
+    assert.equal(getUserPages(mm, BASE + PAGE, 0, two), 1);
+    assert.equal(doMadvise(mm, BASE, 3 * PAGE, MADV_PAGEOUT), 0);
+    assert.deepEqual([frame(mm, BASE), frame(mm, BASE + PAGE)], [one[0], two[0]]);
+    assert.equal(mm.rss[MM_SWAPENTS], 1, 'the third page has gone');
+    checkPageTables(
+      pgdat,
+      new Map([
+        [one[0]!, PIN],
+        [two[0]!, 1],
+      ]),
+    );
+    unpinUserPages(pgdat, one);
+    putPage(pgdat, two[0] as Pfn);
+    assert.equal(doMadvise(mm, BASE, 3 * PAGE, MADV_PAGEOUT), 0);
+    assert.equal(mm.rss[MM_SWAPENTS], 3);
+    const child = dupMm(mm)!;
+    assert.equal(pinUserPages(child, BASE, FOLL_WRITE, one), 1);
+    assert.equal(getUserPages(child, BASE + PAGE, 0, two), 1);
+    assert.equal(putUser32(child, BASE, 6), 0);
+    assert.deepEqual([peek(child, BASE), peek(mm, BASE), peek(mm, BASE + PAGE)], [6, 5, 5]);
+    unpinUserPages(pgdat, one);
+    putPage(pgdat, two[0] as Pfn);
+    checkPageTables(pgdat);
+    mmput(child);
+    mmput(mm);
+    checkPageTables(pgdat);
   });
 
   it('keep a page that its process has unmapped', () => {
