@@ -7,19 +7,34 @@ import {
   LEVEL_PUD,
   PTE_SD_CLEARED,
   PTE_SOFT_DIRTY,
+  ptePfn,
   PUD_SIZE,
+  type Pfn,
+  type Pte,
 } from '../../src/arch/riscv/pgtable.ts';
 import { dupMm, mmput } from '../../src/mm/fork.ts';
+import { FOLL_WRITE, pinUserPages, unpinUserPage } from '../../src/mm/gup.ts';
 import { doMadvise } from '../../src/mm/madvise.ts';
 import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
 import { doMunmap } from '../../src/mm/mmap.ts';
+import { allocPage, freePage } from '../../src/mm/page_alloc.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { pathFlags, pgdPtr, ptePtrOf } from '../../src/mm/pgtable.ts';
 import { mmRssPages, mmUsage } from '../../src/mm/rss.ts';
 import { putUser32 } from '../../src/mm/uaccess.ts';
 import { ENOMEM } from '../../src/uapi/errno.ts';
 import { MADV_DONTFORK, MADV_DONTNEED, MAP_NORESERVE, MAP_PRIVATE } from '../../src/uapi/mman.ts';
-import { BASE, map, PAGE, peek, PMD, testMm, testPgData, touch } from '../unit/mm/harness.ts';
+import {
+  BASE,
+  map,
+  PAGE,
+  peek,
+  PMD,
+  testMm,
+  testPgData,
+  testSwapon,
+  touch,
+} from '../unit/mm/harness.ts';
 
 /** One page in each of `gib` GiB. */
 function sparse(mm: MmStruct, gib: number, value: number): void {
@@ -142,6 +157,42 @@ describe('fork of a large process', () => {
     }
     end(pgdat, free, mm);
   });
+});
+
+describe('fork short of memory', () => {
+  for (const cowPte of [true, false]) {
+    const mode = cowPte ? 'COW page tables' : 'default fork';
+    it(`counts what it reclaims itself, for parent and child (${mode})`, () => {
+      const pgdat = testPgData(16);
+      testSwapon(pgdat, 8192);
+      const mm = testMm(pgdat, cowPte);
+      const tables = Array.from({ length: 48 }, (_, i) => BASE + i * PMD);
+      map(mm, BASE, tables.length * PMD, { flags: MAP_PRIVATE | MAP_NORESERVE });
+      // Every table has a page that is held, and must be copied with it. The oldest pages, which
+      // reclaim takes first, are in the tables that fork comes to last.
+      const held = new Int32Array(1);
+      for (const at of tables.toReversed()) {
+        touch(mm, at, 8 * PAGE, 5);
+        assert.equal(pinUserPages(mm, at, FOLL_WRITE, held), 1);
+        assert.equal(doMadvise(mm, at + 7 * PAGE, PAGE, MADV_DONTFORK), 0);
+      }
+      const taken: Pfn[] = [];
+      while (pgdat.freeFrames > 1) taken.push(allocPage(pgdat));
+      const swapped = pgdat.vmstat.pswpout;
+      const child = dupMm(mm)!;
+      assert.ok(pgdat.vmstat.pswpout > swapped, 'fork had to reclaim');
+      for (const pfn of taken) freePage(pgdat, pfn);
+      for (const at of tables) {
+        unpinUserPage(pgdat, ptePfn(pgdat.ram.u32[ptePtrOf(mm, at)] as Pte));
+      }
+      checkPageTables(pgdat);
+      assert.equal(peek(child, BASE + PAGE), 5);
+      assert.ok(peek(child, BASE + 7 * PAGE) < 0);
+      mmput(child);
+      mmput(mm);
+      checkPageTables(pgdat);
+    });
+  }
 });
 
 describe('a pending soft-dirty clear', () => {
