@@ -145,7 +145,7 @@ export class Vfs {
   secretmemMount: Mount | null = null;
   /** What users have locked without a mapping of their own, by uid; made on first use. */
   readonly users = new Map<number, UserStruct>();
-  /** Bytes of pages of pipes' own that are in use. */
+  /** Bytes of pages of pipes' own. */
   pipeBytes = 0;
   /** Bytes on the way in all sockets, headers included. */
   socketBytes = 0;

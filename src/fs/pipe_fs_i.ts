@@ -26,6 +26,8 @@ export const PIPE_BUF_FLAG_SHARED = 0x100;
 
 /** Buffers of a new pipe. @linux PIPE_DEF_BUFFERS */
 const PIPE_DEF_BUFFERS = 16;
+/** Empty pages that a pipe keeps: as many as pass between two programs at a time. */
+const TMP_PAGES = PIPE_DEF_BUFFERS;
 /** Bytes that the pages of all pipes of a machine may take; each pipe may always have one. */
 const PIPES_MAX_BYTES = 256 * 1024 * 1024;
 
@@ -55,8 +57,8 @@ export class PipeInodeInfo {
   /** Opens ever, so that a waiting open() notices an end that came and went. */
   readerOpens = 0;
   writerOpens = 0;
-  /** A page that was read empty, for the next write. */
-  tmpPage: Uint8Array | null = null;
+  /** Pages that were read empty, for the next writes. */
+  readonly tmpPages: Uint8Array[] = [];
   readonly readQueue = new WaitQueue();
   readonly writeQueue = new WaitQueue();
 
@@ -87,7 +89,7 @@ export function pipeEmpty(pipe: PipeInodeInfo): boolean {
 export function pipeFull(pipe: PipeInodeInfo): boolean {
   const used = pipe.head - pipe.tail;
   if (used >= pipe.bufs.length) return true;
-  return used > 0 && pipe.vfs.pipeBytes >= PIPES_MAX_BYTES;
+  return used > 0 && pipe.tmpPages.length === 0 && pipe.vfs.pipeBytes >= PIPES_MAX_BYTES;
 }
 
 /** Buffer number `n`. */
@@ -105,9 +107,12 @@ export function pipeBytesUsed(pipe: PipeInodeInfo): number {
 /** Appends an empty buffer with a page of the pipe's own. The pipe is not full. */
 export function pipePushPage(pipe: PipeInodeInfo, flags: number): PipeBuffer {
   const buf = pipeBuf(pipe, pipe.head++);
-  buf.bytes = pipe.tmpPage ?? new Uint8Array(PAGE_SIZE);
-  pipe.tmpPage = null;
-  pipe.vfs.pipeBytes += PAGE_SIZE;
+  let page = pipe.tmpPages.pop();
+  if (page === undefined) {
+    page = new Uint8Array(PAGE_SIZE);
+    pipe.vfs.pipeBytes += PAGE_SIZE;
+  }
+  buf.bytes = page;
   buf.offset = 0;
   buf.len = 0;
   buf.flags = flags;
@@ -166,10 +171,9 @@ export function pipeMoveBuffer(from: PipeInodeInfo, to: PipeInodeInfo): void {
 /** Drops what a buffer holds. @linux include/linux/pipe_fs_i.h:pipe_buf_release */
 function pipeBufRelease(pipe: PipeInodeInfo, buf: PipeBuffer): void {
   if (buf.bytes === null) putPage(pipe.vfs.pgdat, buf.pfn);
-  else {
-    pipe.vfs.pipeBytes -= PAGE_SIZE;
-    if ((buf.flags & PIPE_BUF_FLAG_SHARED) === 0) pipe.tmpPage = buf.bytes;
-  }
+  else if ((buf.flags & PIPE_BUF_FLAG_SHARED) === 0 && pipe.tmpPages.length < TMP_PAGES) {
+    pipe.tmpPages.push(buf.bytes);
+  } else pipe.vfs.pipeBytes -= PAGE_SIZE;
   buf.bytes = null;
   buf.pfn = NO_PFN;
 }
@@ -200,7 +204,8 @@ export function pipeBufIter(pipe: PipeInodeInfo, buf: PipeBuffer, n: number): Io
 /** Drops everything: the last end is closed. @linux fs/pipe.c:free_pipe_info */
 export function freePipeInfo(pipe: PipeInodeInfo): void {
   while (!pipeEmpty(pipe)) pipeConsume(pipe, pipeBuf(pipe, pipe.tail).len);
-  pipe.tmpPage = null;
+  pipe.vfs.pipeBytes -= pipe.tmpPages.length * PAGE_SIZE;
+  pipe.tmpPages.length = 0;
 }
 
 /** Gives the ring `slots` buffers (a power of two), no fewer than are in use. @linux fs/pipe.c:pipe_resize_ring */
