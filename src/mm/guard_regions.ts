@@ -7,6 +7,9 @@
  *     fork      copied, or shared with the table
  *     zap       MADV_DONTNEED, truncation and kin leave them; munmap takes them away
  *
+ * A call prepares all VMAs of its range before it changes the first, so that memory running out
+ * changes nothing.
+ *
  * VM_MAYBE_GUARD of a VMA says that there may be some, also after all have been removed.
  *
  * @linux mm/madvise.c:madvise_guard_install, madvise_guard_remove
@@ -30,7 +33,7 @@ import {
 import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { anonVmaPrepare } from './anon_vma.ts';
 import { breakCowPath, pteAlloc } from './cow_pte.ts';
-import type { MmStruct, PgData, Vma } from './mm_types.ts';
+import type { PgData, Vma } from './mm_types.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { NO_PTEP } from './pgtable.ts';
 import { VM_LOCKED, VM_MAYBE_GUARD, vmaIsAnonymous } from './vma.ts';
@@ -40,29 +43,39 @@ import { freePgtables, zapRange } from './zap.ts';
 
 const GUARD = mkSwpPte(SWP_PTE_MARKER, PTE_MARKER_GUARD);
 
-/** Private leaf tables for all of [start, end). @returns 0, or -ENOMEM with nothing changed that a program could see. */
-function allocTables(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+/** Which of the two an advice is. */
+export interface GuardAdvice {
+  /** @returns 0, or -EINVAL for a VMA that cannot have guards. */
+  valid(vma: Vma): number;
+  /** Makes what apply() needs for a part of one VMA. @returns 0, or -ENOMEM with nothing changed that a program could see. */
+  prepare(vma: Vma, start: Vaddr, end: Vaddr): number;
+  /** Cannot fail after prepare(). */
+  apply(vma: Vma, start: Vaddr, end: Vaddr): void;
+}
+
+/** @linux mm/madvise.c:is_valid_guard_vma */
+function validGuardVma(vma: Vma, forbidden: number): number {
+  return (vma.flags & (VM_SPECIAL | forbidden)) === 0 ? 0 : -EINVAL;
+}
+
+/** Private leaf tables for the whole part, and an AnonVma, as if there were pages. */
+function prepareInstall(vma: Vma, start: Vaddr, end: Vaddr): number {
+  const { mm } = vma;
   for (let addr = start; addr < end; addr = blockEnd(addr, end, PMD_SIZE)) {
     if (pteAlloc(mm, addr) !== NO_PTEP) continue;
     freePgtables(mm, start, end);
     return -ENOMEM;
   }
-  return 0;
+  return vmaIsAnonymous(vma) ? anonVmaPrepare(vma) : 0;
 }
 
 /**
- * MADV_GUARD_INSTALL for a part of one VMA.
- * @returns 0; -EINVAL (locked, or not ordinary memory); -ENOMEM with nothing changed.
+ * MADV_GUARD_INSTALL: pages that are there are dropped.
  * @linux mm/madvise.c:madvise_guard_install
- * @patch 07/14
  */
-export function guardInstall(vma: Vma, start: Vaddr, end: Vaddr): number {
+function guardInstall(vma: Vma, start: Vaddr, end: Vaddr): void {
   const { mm } = vma;
   const { u32 } = mm.pgdat.ram;
-  if ((vma.flags & (VM_SPECIAL | VM_LOCKED)) !== 0) return -EINVAL;
-  const err = allocTables(mm, start, end);
-  if (err !== 0) return err;
-  if (vmaIsAnonymous(vma) && anonVmaPrepare(vma) !== 0) return -ENOMEM;
   vmaSetFlags(vma, vma.flags | VM_MAYBE_GUARD);
   zapRange(mm, start, end);
   walkLeafTables(mm, start, end, (pmdp, addr, next) => {
@@ -73,7 +86,6 @@ export function guardInstall(vma: Vma, start: Vaddr, end: Vaddr): number {
     }
     return 0;
   });
-  return 0;
 }
 
 /** @returns true when the leaf table behind `pmdp` has a guard in [addr, next). */
@@ -87,23 +99,25 @@ function hasGuards(pgdat: PgData, pmdp: PtePtr, addr: Vaddr, next: Vaddr): boole
   return false;
 }
 
+/** Tables with guards to remove become private. */
+function prepareRemove(vma: Vma, start: Vaddr, end: Vaddr): number {
+  const { mm } = vma;
+  if ((vma.flags & VM_MAYBE_GUARD) === 0) return 0;
+  return walkLeafTables(mm, start, end, (pmdp, addr, next) =>
+    hasGuards(mm.pgdat, pmdp, addr, next) ? breakCowPath(mm, addr) : 0,
+  );
+}
+
 /**
- * MADV_GUARD_REMOVE for a part of one VMA: what is not a guard stays.
- * @returns 0; -EINVAL (not ordinary memory); -ENOMEM with nothing changed.
+ * MADV_GUARD_REMOVE: what is not a guard stays.
  * @linux mm/madvise.c:madvise_guard_remove
- * @patch 07/14
  */
-export function guardRemove(vma: Vma, start: Vaddr, end: Vaddr): number {
+function guardRemove(vma: Vma, start: Vaddr, end: Vaddr): void {
   const { mm } = vma;
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
-  if ((vma.flags & VM_SPECIAL) !== 0) return -EINVAL;
-  if ((vma.flags & VM_MAYBE_GUARD) === 0) return 0;
-  const err = walkLeafTables(mm, start, end, (pmdp, addr, next) =>
-    hasGuards(pgdat, pmdp, addr, next) ? breakCowPath(mm, addr) : 0,
-  );
-  if (err !== 0) return err;
-  return walkLeafTables(mm, start, end, (pmdp, addr, next) => {
+  if ((vma.flags & VM_MAYBE_GUARD) === 0) return;
+  walkLeafTables(mm, start, end, (pmdp, addr, next) => {
     if (!hasGuards(pgdat, pmdp, addr, next)) return 0;
     const table = ptePfn(u32[pmdp] as Pte);
     const last = entryPtr(table, pteLast(addr, next));
@@ -113,3 +127,20 @@ export function guardRemove(vma: Vma, start: Vaddr, end: Vaddr): number {
     return 0;
   });
 }
+
+/**
+ * Locked memory gets no guards: its pages would have to go.
+ * @patch 07/14
+ */
+export const GUARD_INSTALL: GuardAdvice = {
+  valid: (vma) => validGuardVma(vma, VM_LOCKED),
+  prepare: prepareInstall,
+  apply: guardInstall,
+};
+
+/** @patch 07/14 */
+export const GUARD_REMOVE: GuardAdvice = {
+  valid: (vma) => validGuardVma(vma, 0),
+  prepare: prepareRemove,
+  apply: guardRemove,
+};

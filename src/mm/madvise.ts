@@ -7,7 +7,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, type Vaddr } from '../arch/riscv/pgtable.ts';
-import { EACCES, EAGAIN, EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EPERM } from '../uapi/errno.ts';
+import { EACCES, EAGAIN, EBADF, EINVAL, ENOMEM, EOPNOTSUPP, EPERM } from '../uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -33,7 +33,7 @@ import {
   MADV_WIPEONFORK,
 } from '../uapi/mman.ts';
 import { breakCowPteRange } from './cow_pte.ts';
-import { guardInstall, guardRemove } from './guard_regions.ts';
+import { GUARD_INSTALL, GUARD_REMOVE } from './guard_regions.ts';
 import type { UserSegment } from './iov_iter.ts';
 import { madviseColdOrPageout, madviseFree } from './madvise_pages.ts';
 import { populateRange } from './memory.ts';
@@ -119,7 +119,7 @@ function adviceFlags(vma: Vma, advice: number): number {
     case MADV_DONTFORK:
       return flags | VM_DONTCOPY;
     case MADV_DOFORK:
-      return (flags & VM_IO) !== 0 ? -EINVAL : flags & ~VM_DONTCOPY;
+      return (flags & VM_SPECIAL) !== 0 ? -EINVAL : flags & ~VM_DONTCOPY;
     case MADV_WIPEONFORK:
       return vma.file !== null || (flags & VM_SHARED) !== 0 ? -EINVAL : flags | VM_WIPEONFORK;
     case MADV_KEEPONFORK:
@@ -162,22 +162,30 @@ function mayDrop(vma: Vma, advice: number): number {
   return advice === MADV_FREE && !vmaIsAnonymous(vma) ? -EINVAL : 0;
 }
 
-/** What MADV_DONTNEED and MADV_FREE are about, once it is known that they may. */
-class DropRange {
-  /** End of what may be dropped: the first VMA that forbids it, or the range's own. */
+/** What a call that checks its range before it changes anything is about. */
+class CheckedRange {
+  readonly start: Vaddr;
+  /** End of what may be changed: the first VMA that forbids it, or the range's own. */
   stop: Vaddr;
-  /** There may be guards, which stay. */
+  /** There may be guards. */
   guards = false;
 
   constructor(start: Vaddr) {
+    this.start = start;
     this.stop = start;
   }
 }
 
-/** @returns 0, -EINVAL or -EPERM of the first VMA that forbids the advice, or -ENOMEM for holes. */
-function checkDrop(mm: MmStruct, range: DropRange, end: Vaddr, advice: number): number {
-  return walkVmas(mm, range.stop, end, (vma, _from, to) => {
-    const err = canMadviseModify(vma, advice) ? mayDrop(vma, advice) : -EPERM;
+/** @returns 0; what `valid` says of the first VMA that forbids the advice, or -EPERM; or -ENOMEM for holes. */
+function checkRange(
+  mm: MmStruct,
+  range: CheckedRange,
+  end: Vaddr,
+  advice: number,
+  valid: (vma: Vma, advice: number) => number,
+): number {
+  return walkVmas(mm, range.start, end, (vma, _from, to) => {
+    const err = canMadviseModify(vma, advice) ? valid(vma, advice) : -EPERM;
     if (err !== 0) return err;
     range.stop = to;
     if ((vma.flags & VM_MAYBE_GUARD) !== 0) range.guards = true;
@@ -185,15 +193,25 @@ function checkDrop(mm: MmStruct, range: DropRange, end: Vaddr, advice: number): 
   });
 }
 
+/** As walkVmas() for a range that has been checked: holes are no error. */
+function walkChecked(mm: MmStruct, range: CheckedRange, visit: VmaVisitor): number {
+  let failed = 0;
+  walkVmas(mm, range.start, range.stop, (vma, from, to) => {
+    failed = visit(vma, from, to);
+    return failed;
+  });
+  return failed;
+}
+
 /**
  * MADV_DONTNEED. One zap covers all VMAs up to the first that forbids it, so a shared table
  * that several of them fill is let go of whole.
- * @returns 0, -EINVAL, -EPERM or -ENOMEM as checkDrop(); -ENOMEM also with nothing changed.
+ * @returns 0, -EINVAL, -EPERM or -ENOMEM as checkRange(); -ENOMEM also with nothing changed.
  * @patch 07/14
  */
 function dontneed(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
-  const range = new DropRange(start);
-  const ret = checkDrop(mm, range, end, advice);
+  const range = new CheckedRange(start);
+  const ret = checkRange(mm, range, end, advice, mayDrop);
   const err = zapPrepare(mm, start, range.stop, range.guards);
   if (err !== 0) return err;
   updateHiwaterRss(mm);
@@ -203,11 +221,26 @@ function dontneed(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): numbe
 
 /** MADV_FREE. @returns as dontneed(). @linux mm/madvise.c:madvise_free_single_vma */
 function free(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const range = new DropRange(start);
-  const ret = checkDrop(mm, range, end, MADV_FREE);
+  const range = new CheckedRange(start);
+  const ret = checkRange(mm, range, end, MADV_FREE, mayDrop);
   const err = breakCowPteRange(mm, start, range.stop);
   if (err !== 0) return err;
   madviseFree(mm, start, range.stop);
+  return ret;
+}
+
+/** MADV_GUARD_INSTALL and MADV_GUARD_REMOVE. @returns as dontneed(). */
+function guard(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): number {
+  const range = new CheckedRange(start);
+  const guards = advice === MADV_GUARD_INSTALL ? GUARD_INSTALL : GUARD_REMOVE;
+  const ret = checkRange(mm, range, end, advice, guards.valid);
+  const err = walkChecked(mm, range, guards.prepare);
+  if (err !== 0) return err;
+  updateHiwaterRss(mm);
+  walkChecked(mm, range, (vma, from, to) => {
+    guards.apply(vma, from, to);
+    return 0;
+  });
   return ret;
 }
 
@@ -240,7 +273,7 @@ function populate(mm: MmStruct, start: Vaddr, end: Vaddr, write: boolean): numbe
     if (vma === undefined || vma.start > addr) return -ENOMEM;
     const needs = write ? VM_WRITE : VM_READ;
     if ((vma.flags & needs) === 0 || (vma.flags & (VM_IO | VM_PFNMAP)) !== 0) return -EINVAL;
-    if (vmaIsSecretmem(vma)) return -EFAULT;
+    if (vmaIsSecretmem(vma)) return -EINVAL;
     const to = vma.end < end ? vma.end : end;
     const err = populateRange(mm, addr, to, write);
     if (err !== 0) return err;
@@ -257,10 +290,6 @@ function adviseVma(vma: Vma, start: Vaddr, end: Vaddr, advice: number): number {
       return remove(vma, start, end);
     case MADV_WILLNEED:
       return 0;
-    case MADV_GUARD_INSTALL:
-      return guardInstall(vma, start, end);
-    case MADV_GUARD_REMOVE:
-      return guardRemove(vma, start, end);
     case MADV_COLD:
     case MADV_PAGEOUT:
       return coldOrPageout(vma, start, end, advice === MADV_PAGEOUT);
@@ -276,6 +305,9 @@ function adviseRange(mm: MmStruct, start: Vaddr, end: Vaddr, advice: number): nu
       return dontneed(mm, start, end, advice);
     case MADV_FREE:
       return free(mm, start, end);
+    case MADV_GUARD_INSTALL:
+    case MADV_GUARD_REMOVE:
+      return guard(mm, start, end, advice);
     case MADV_POPULATE_READ:
     case MADV_POPULATE_WRITE:
       return populate(mm, start, end, advice === MADV_POPULATE_WRITE);

@@ -146,6 +146,45 @@ describe('MADV_GUARD_INSTALL', () => {
   });
 });
 
+/** Two mappings of a table each, fork's copy of them, and a guard in each when `guards`. */
+function twoMappings(guards: boolean): { mm: MmStruct; child: MmStruct } {
+  const mm = testMm(testPgData(8));
+  map(mm, BASE, PMD);
+  map(mm, BASE + PMD, PMD);
+  for (const at of [0, PMD]) touch(mm, BASE + at, 2 * PAGE, 7);
+  doMprotect(mm, BASE + PMD, PMD, PROT_READ);
+  if (guards) for (const at of [0, PMD]) doMadvise(mm, BASE + at, PAGE, MADV_GUARD_INSTALL);
+  return { mm, child: dupMm(mm)! };
+}
+
+for (const advice of [MADV_GUARD_INSTALL, MADV_GUARD_REMOVE]) {
+  const name = advice === MADV_GUARD_INSTALL ? 'MADV_GUARD_INSTALL' : 'MADV_GUARD_REMOVE';
+  it(`${name} over two mappings changes neither when memory is out`, () => {
+    const before = advice === MADV_GUARD_INSTALL ? '77' : 'G7';
+    const after = advice === MADV_GUARD_INSTALL ? 'GG' : '07';
+    for (let n = 1; ; n++) {
+      const { mm, child } = twoMappings(advice === MADV_GUARD_REMOVE);
+      mm.pgdat.failAllocAfter = n;
+      const err = doMadvise(child, BASE, 2 * PMD, advice);
+      const failed = mm.pgdat.failAllocAfter === 0;
+      mm.pgdat.failAllocAfter = 0;
+      assert.equal(err, failed ? -ENOMEM : 0, `allocation ${n}`);
+      for (const at of [0, PMD]) {
+        assert.equal(pages(child, BASE + at, 2), failed ? before : after);
+        assert.equal(pages(mm, BASE + at, 2), before);
+      }
+      checkPageTables(mm.pgdat);
+      mmput(child);
+      mmput(mm);
+      checkPageTables(mm.pgdat);
+      if (!failed) {
+        assert.ok(n > 2, 'a table for each');
+        break;
+      }
+    }
+  });
+}
+
 describe('MADV_GUARD_REMOVE', () => {
   it('takes guards away and leaves pages alone', () => {
     const mm = written();
