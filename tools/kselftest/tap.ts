@@ -155,7 +155,7 @@ export function judge(name: string, output: string, ending: Ending): Verdict {
  */
 const MASKS: readonly (readonly [RegExp, string])[] = [
   [/\bpattern_seed=\d+/g, 'pattern_seed=SEED'],
-  [/\b\d+(?:\.\d+)?\s?(ns|us|usec|ms|msec|s|sec|seconds)\b/g, 'TIME $1'],
+  [/\s*\b\d+(?:\.\d+)?\s?(ns|us|usec|ms|msec|s|sec|seconds)\b/g, ' TIME $1'],
 ];
 
 export function maskLine(line: string): string {
