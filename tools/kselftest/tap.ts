@@ -134,8 +134,9 @@ export function judge(name: string, output: string, ending: Ending): Verdict {
     return judgeByExitCode(parsed, name, ending);
   const tests = [...parsed.tests];
   const missing = parsed.planned - tests.length;
-  if (ending.code === KSFT_SKIP && tests.length === 0 && missing > 0) {
-    const reason = parsed.lastRemark;
+  const failed = tests.some(({ outcome }) => outcome === 'fail');
+  if (ending.code === KSFT_SKIP && !failed && missing > 0) {
+    const reason = tests.at(-1)?.name ?? parsed.lastRemark;
     for (let n = 0; n < missing; n++)
       tests.push({ name: `${name} ${n + 1}`, outcome: 'skip', reason });
     return { planned: parsed.planned, tests };

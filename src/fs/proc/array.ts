@@ -237,7 +237,6 @@ function taskMem(mm: MmStruct): string {
     kb('VmSwap', swap),
     kb('VmPTEShared', sharedTables),
     kb('RssShared', sharedPages),
-    'HugetlbPages:\t       0 kB\n',
     'CoreDumping:\t0\n',
     'THP_enabled:\t0\n',
     'untag_mask:\t0xffffffffffffffff\n',

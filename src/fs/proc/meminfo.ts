@@ -140,12 +140,6 @@ export function showMeminfo(kernel: Kernel): string {
     pagesRow('Committed_AS', committedPages(pgdat)),
     row('VmallocTotal', VMALLOC_TOTAL_KB),
     absentRows(['VmallocUsed', 'VmallocChunk', 'Percpu']),
-    absentRows(['AnonHugePages', 'ShmemHugePages', 'ShmemPmdMapped']),
-    absentRows(['FileHugePages', 'FilePmdMapped']),
-    'HugePages_Total:       0\nHugePages_Free:        0\n',
-    'HugePages_Rsvd:        0\nHugePages_Surp:        0\n',
-    row('Hugepagesize', 2048),
-    absentRows(['Hugetlb']),
   ].join('');
 }
 

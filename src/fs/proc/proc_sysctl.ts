@@ -130,7 +130,6 @@ function vmTable(kernel: Kernel, sys: Dentry): void {
     overcommit_ratio: 50,
     mmap_min_addr: MMAP_MIN_ADDR,
     max_map_count: MAX_MAP_COUNT,
-    nr_hugepages: 0,
     // One page is read from swap at a time.
     'page-cluster': 0,
   });

@@ -1,6 +1,6 @@
 /**
  * /sys as far as programs look there: the processors, and the memory node. There are no huge
- * pages yet, so there is no directory transparent_hugepage, as without CONFIG_TRANSPARENT_HUGEPAGE.
+ * pages yet, and so nothing about them, as without CONFIG_TRANSPARENT_HUGEPAGE and CONFIG_HUGETLBFS.
  *
  * @linux Documentation/ABI/testing/sysfs-devices-system-cpu
  */
@@ -72,7 +72,7 @@ export function createSysfs(vfs: Vfs, kernel: Kernel): Dentry {
   cpuDevices(system);
   nodeDevices(kernel, system);
   const kernelDir = procMkdir(root, 'kernel');
-  procMkdir(procMkdir(kernelDir, 'mm'), 'hugepages');
+  procMkdir(kernelDir, 'mm');
   procMkdir(kernelDir, 'debug');
   return root;
 }

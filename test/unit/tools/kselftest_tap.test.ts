@@ -83,6 +83,14 @@ describe('judge()', () => {
     ]);
   });
 
+  it('skips what is left when a program gives up', () => {
+    assert.equal(
+      counts('1..3\nok 1 a\nok 2 # SKIP no device\n', { code: 4, killed: '' }),
+      '3: 1 0 2 0',
+    );
+    assert.equal(counts('1..3\nnot ok 1 a\n', { code: 4, killed: '' }), '3: 0 0 0 3');
+  });
+
   it('goes by the exit code of a program that prints no TAP', () => {
     assert.equal(counts('all well\n'), '1: 1 0 0 0');
     assert.equal(counts('skip: no such call\n', { code: 4, killed: '' }), '1: 0 0 1 0');
