@@ -87,6 +87,7 @@ function fillPrivate(vma: Vma, addr: Vaddr, source: MfillSource | null, offset: 
  * @returns bytes filled; when there are none: -ENOENT (not one registered mapping), -EEXIST
  *   (the page is there), -EFAULT (the source cannot be read, or the file ends before), -ENOMEM.
  * @linux mm/userfaultfd.c:mfill_atomic
+ * @patch 10/14
  */
 export function mfillAtomic(
   ctx: UserfaultfdCtx,
