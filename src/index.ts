@@ -1,6 +1,21 @@
 /** cowshed: a user-space Linux kernel and RISC-V machine whose fork() shares page tables. */
 
 export { CowshedError } from './machine/errors.ts';
+export type {
+  FaultEvent,
+  ForkEvent,
+  MachineEvent,
+  MachineEventMap,
+  MachineEvents,
+  MachineListener,
+  Place,
+  ReclaimEvent,
+  SoftDirtyClearedEvent,
+  TableBrokenEvent,
+  TableCopiedEvent,
+  TableEvent,
+  TableLevel,
+} from './machine/events.ts';
 export {
   Machine,
   type HostMount,

@@ -11,6 +11,7 @@ import { guestEnvironment, memoryBytes, parseSwap, parseUser, parseVolume } from
 import { forwardSignals, wireStdio } from './run_stdio.ts';
 import { formatStats } from './run_stats.ts';
 import { copyProgram, locateProgram, prepareWorkdir, spawnTarget } from './run_target.ts';
+import { traceMm } from './trace_mm.ts';
 
 const DEFAULT_HOSTNAME = 'cowshed';
 /** Ends that nobody asked for: worth a line beside the exit code. */
@@ -18,25 +19,47 @@ const CRASH_SIGNALS = new Set(
   ['ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'SEGV', 'SYS'].map((name) => `SIG${name}`),
 );
 
-function openLog(path: string): number {
+/** A log of what the program does. */
+interface Log {
+  readonly line: (text: string) => void;
+  readonly close: () => void;
+}
+
+function openFile(path: string, what: string): number {
   try {
     return openSync(path, 'w');
   } catch (error) {
-    throw new CliError(`Cannot log system calls to "${path}": ${oneLine(error)}`);
+    throw new CliError(`Cannot log ${what} to "${path}": ${oneLine(error)}`);
   }
 }
 
-/** Opens the log of system calls. */
-function openStrace(flags: RunFlags): { line: (text: string) => void; close: () => void } | null {
-  if (flags.strace === undefined) return null;
-  const toFile = flags.strace !== true && flags.strace !== '';
-  const fd = toFile ? openLog(String(flags.strace)) : process.stderr.fd;
+/** How long to wait for a reader that is slower than the program, ms. */
+const READER_WAIT_MS = 1;
+
+/** Writes all of a line, also to a pipe that is full now. @throws what write(2) fails with. */
+function writeLine(fd: number, text: string): void {
+  const line = Buffer.from(`${text}\n`);
+  for (let done = 0; done < line.length; ) {
+    try {
+      done += writeSync(fd, line, done);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, READER_WAIT_MS);
+    }
+  }
+}
+
+/** Opens the log that a flag asks for: a file, or standard error without one. */
+function openLog(flag: string | true | undefined, what: string): Log | null {
+  if (flag === undefined) return null;
+  const toFile = flag !== true && flag !== '';
+  const fd = toFile ? openFile(String(flag), what) : process.stderr.fd;
   let closed = false;
   return {
     line: (text) => {
       if (closed) return;
       try {
-        writeSync(fd, `${text}\n`);
+        writeLine(fd, text);
       } catch (error) {
         // Nobody reads on (cowshed run --strace ... 2>&1 | head): the program goes on.
         if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
@@ -130,12 +153,14 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
   const hostname = flags.hostname ?? DEFAULT_HOSTNAME;
   const options = machineOptions(flags, hostname);
   guestEnvironment(flags, process.env, hostname);
-  const strace = openStrace(flags);
+  const strace = openLog(flags.strace, 'system calls');
+  const trace = openLog(flags.traceMm, 'memory events');
   const { Machine } = await import('../machine/machine.ts');
   const machine = await Machine.create({
     ...options,
     ...(strace === null ? {} : { strace: strace.line }),
   });
+  if (trace !== null) traceMm(machine.events, trace.line);
   const started = performance.now();
   try {
     process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
@@ -144,6 +169,7 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
       process.stderr.write(formatStats(machine.stats(), performance.now() - started));
     await machine.dispose();
     strace?.close();
+    trace?.close();
   }
 }
 
@@ -188,6 +214,7 @@ export function runCommand(): Command {
     .option('-u, --user <user[:group]>', 'user and group of the program (default: root)')
     .option('--entrypoint <program>', 'program to run; PROGRAM is then its first argument')
     .option('--strace [=file]', 'log system calls to standard error, or to a file')
+    .option('--trace-mm [=file]', 'log faults, and what happens to page tables, as --strace does')
     .option('--stats', 'print instructions, faults, forks and memory at the end')
     .option('--read-only', 'do not let the program write to its root file system')
     .option('--rm', 'accepted; a machine never outlives its program')
@@ -202,7 +229,7 @@ export function runCommand(): Command {
 }
 
 /**
- * Writes `--strace` before PROGRAM as `--strace=`: commander would take the next word for the name
+ * Writes `--strace` and `--trace-mm` before PROGRAM as `--strace=`: commander would take the next word for the name
  * of the file otherwise.
  */
 export function markOptionalValues(program: Command, args: readonly string[]): string[] {
@@ -212,7 +239,7 @@ export function markOptionalValues(program: Command, args: readonly string[]): s
   for (let i = 1; i < marked.length; i++) {
     const word = marked[i] ?? '';
     if (!word.startsWith('-') || word === '-' || word === '--') break;
-    if (word === '--strace') marked[i] = '--strace=';
+    if (word === '--strace' || word === '--trace-mm') marked[i] = `${word}=`;
     // The last letter of -it or -e decides whether a value follows.
     const name = word.startsWith('--') ? word : `-${word.slice(-1)}`;
     const option = command.options.find(({ short, long }) => short === name || long === name);

@@ -23,6 +23,7 @@ export interface RunFlags {
   readonly entrypoint?: string;
   /** True without a file name: standard error. */
   readonly strace?: string | true;
+  readonly traceMm?: string | true;
   readonly stats?: boolean;
   readonly readOnly?: boolean;
 }

@@ -237,6 +237,7 @@ export function copyProcess(kernel: Kernel, parent: Task, args: KernelCloneArgs)
   joinFamily(child, parent, args);
   kernel.tasks.set(pid, child);
   kernel.forks++;
+  if ((flags & CLONE_VM) === 0) kernel.pgdat.events?.forked(parent.tgid, child.tgid);
   return child;
 }
 

@@ -32,6 +32,7 @@ const TEXT = new Map<string, string>([
   ['E2BIG', 'arguments and environment are too large'],
   ['ENOMEM', 'the machine is out of memory'],
   ['EAGAIN', 'the machine has too many tasks'],
+  ['EBUSY', 'an event listener is running'],
   ['EEXIST', 'it exists already'],
   ['EROFS', 'read-only file system'],
   ['ESRCH', 'no such process'],

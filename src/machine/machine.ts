@@ -30,9 +30,10 @@ import { createPgData } from '../mm/mm_init.ts';
 import { MMF_COW_PTE } from '../mm/mm_struct.ts';
 import { Strace } from '../syscalls/strace.ts';
 import { SYSCALLS, syscallHandlers } from '../syscalls/table.ts';
-import { EAGAIN, ESRCH } from '../uapi/errno.ts';
+import { EAGAIN, EBUSY, ESRCH } from '../uapi/errno.ts';
 import { NSIG, SIGCHLD } from '../uapi/signal.ts';
 import { CowshedError, errnoError } from './errors.ts';
+import { MachineEvents } from './events.ts';
 import { explainExec } from './explain_exec.ts';
 import { HostFiles } from './host_files.ts';
 import { MachineLoop } from './loop.ts';
@@ -156,6 +157,8 @@ export class Machine implements ProcessHost {
   private readonly tree: GuestTree;
   private readonly files: HostFiles;
   private readonly swapAreas: SwapAreas;
+  /** What happens to the memory of the processes, as it happens. */
+  readonly events: MachineEvents;
   private readonly processes = new Map<SignalStruct, { process: Process; stdio: Stdio }>();
   private keepAlive: NodeJS.Timeout | null = null;
   private failure: CowshedError | null = null;
@@ -185,6 +188,7 @@ export class Machine implements ProcessHost {
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
     this.swapAreas = new SwapAreas(pgdat, this.tree, swapSpecs(options.swap));
+    this.events = new MachineEvents(kernel);
     this.bootFrames = pgdat.freeFrames;
   }
 
@@ -351,6 +355,7 @@ export class Machine implements ProcessHost {
 
   /** Ends every process and gives the memory back to the host. No method works afterwards. */
   async dispose(): Promise<void> {
+    if (this.events.delivering) throw errnoError(-EBUSY, 'dispose of the machine');
     this.end(new CowshedError('ERR_DISPOSED', 'The machine has been disposed of'));
   }
 
@@ -379,6 +384,7 @@ export class Machine implements ProcessHost {
 
   private checkAlive(action: string): void {
     const { failure } = this;
+    if (this.events.delivering) throw errnoError(-EBUSY, action);
     if (failure === null) return;
     throw new CowshedError(failure.code, `Cannot ${action}: ${failure.message}`, failure.cause);
   }

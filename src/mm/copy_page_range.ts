@@ -39,13 +39,20 @@ import { ENOMEM } from '../uapi/errno.ts';
 import { anonVmaPrepare, pageAddNewAnonRmap } from './anon_vma.ts';
 import { breakCowPath, pteAlloc } from './cow_pte.ts';
 import { copyPteRange, pagePinnedExclusive, pageReferencedExclusive } from './copy_pte.ts';
+import {
+  FALLBACK_DEVICE,
+  FALLBACK_DONTFORK,
+  FALLBACK_LOCKED,
+  FALLBACK_PINNED,
+  FALLBACK_WIPEONFORK,
+} from './events.ts';
 import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { allocPage, copyPage } from './page_alloc.ts';
 import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
 import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
-import { VM_DONTCOPY, VM_MAYBE_GUARD, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
+import { VM_DONTCOPY, VM_LOCKED, VM_MAYBE_GUARD, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
 
 /** Sets or clears PG_TABLE_NOSHARE on the tables on the paths of VMAs that cannot be shared. */
 function markUnshareableTables(mm: MmStruct, mark: boolean): void {
@@ -181,6 +188,28 @@ function mustCopy(pgdat: PgData, table: Pfn, level: number): boolean {
   return stillPinned(pgdat, table, level) || (flags[table]! & PG_TABLE_NOSHARE) !== 0;
 }
 
+/** Why fork must copy the leaf table at `base`. @returns FALLBACK_*. */
+function fallbackReason(src: MmStruct, table: Pfn, base: Vaddr): number {
+  if ((src.pgdat.page.flags[table]! & PG_TABLE_PINNED) !== 0) return FALLBACK_PINNED;
+  let flags = 0;
+  let vma = src.vmas.find(base);
+  while (vma !== undefined && vma.start < base + PMD_SIZE) {
+    flags |= vma.flags;
+    vma = src.vmas.next(vma);
+  }
+  if ((flags & VM_DONTCOPY) !== 0) return FALLBACK_DONTFORK;
+  if ((flags & VM_WIPEONFORK) !== 0) return FALLBACK_WIPEONFORK;
+  return (flags & VM_LOCKED) !== 0 ? FALLBACK_LOCKED : FALLBACK_DEVICE;
+}
+
+function noteFallback(src: MmStruct, table: Pfn, addr: Vaddr): void {
+  const { vmstat, events } = src.pgdat;
+  const reason = fallbackReason(src, table, addr);
+  vmstat.cowPteFallback++;
+  vmstat.cowFallback[reason]!++;
+  events?.tableCopied(src.id, addr, reason);
+}
+
 /**
  * Points the entries of the child's table `to` at the tables that the parent's `from` names, or
  * at copies of those that cannot be shared. `base` is the first address that they map.
@@ -208,6 +237,7 @@ function shareTable(
       u32[entryPtr(to, i)] = value | PTE_SHARED;
       pgdat.page.ptRefs[child]!++;
       pgdat.vmstat.cowShared[childLevel]!++;
+      pgdat.events?.tableShared(src.id, base + i * LEVEL_SIZE[level]!, childLevel);
       continue;
     }
     const addr = base + i * LEVEL_SIZE[level]!;
@@ -216,7 +246,7 @@ function shareTable(
     u32[entryPtr(to, i)] = mkTable(table) | (value & PTE_SD_CLEARED);
     let err: number;
     if (childLevel === LEVEL_PTE) {
-      pgdat.vmstat.cowPteFallback++;
+      noteFallback(src, child, addr);
       err = copyLeafTable(dst, src, child, table, addr);
     } else err = shareTable(dst, src, child, table, childLevel, addr);
     if (err !== 0) return err;

@@ -58,6 +58,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { copyPteRange } from './copy_pte.ts';
+import { BREAK_COPY, BREAK_REUSE } from './events.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { NO_PFN, PG_TABLE_PINNED } from './page.ts';
 import { tableMapsAny } from './pagewalk.ts';
@@ -101,6 +102,8 @@ function copyCowTable(mm: MmStruct, entry: PtePtr, level: number, addr: Vaddr): 
   u32[entry] = mkTable(table);
   pgdat.page.ptRefs[old]!--;
   pgdat.vmstat.cowBreakCopy[level]!++;
+  mm.cowBreaks[level]!++;
+  pgdat.events?.tableBroken(mm.id, addr, level, BREAK_COPY);
   return table;
 }
 
@@ -131,6 +134,8 @@ export function breakCowTable(mm: MmStruct, entry: PtePtr, level: number, addr: 
   if ((value & PTE_SHARED) !== 0) {
     if (pgdat.page.ptRefs[table]! > 1) return copyCowTable(mm, entry, level, addr);
     pgdat.vmstat.cowBreakReuse[level]!++;
+    mm.cowBreaks[LEVEL_PGD + level]!++;
+    pgdat.events?.tableBroken(mm.id, addr, level, BREAK_REUSE);
   }
   if ((value & PTE_SD_CLEARED) !== 0) pushSoftDirty(pgdat, table, level);
   u32[entry] = mkTable(table);

@@ -34,6 +34,12 @@ function accessAllowed(vmFlags: number, flags: number): boolean {
  *   address is mapped), VM_FAULT_SIGBUS or VM_FAULT_OOM.
  */
 export function userFault(mm: MmStruct, addr: Vaddr, flags: number): number {
+  const ret = doPageFault(mm, addr, flags);
+  mm.pgdat.events?.fault(mm.id, addr, flags, ret);
+  return ret;
+}
+
+function doPageFault(mm: MmStruct, addr: Vaddr, flags: number): number {
   if (addr >= TASK_SIZE) return VM_FAULT_SIGSEGV;
   const vma = mm.vmas.find(addr);
   if (vma === undefined) return VM_FAULT_SIGSEGV;

@@ -14,6 +14,7 @@ import { WaitQueue } from '../lib/wait_queue.ts';
 import { XArray } from '../lib/xarray.ts';
 import { MemMap, NO_PFN, NR_LRU_LISTS, PAGE_MAPPING_ANON, type MappingId } from './page.ts';
 import { SwapState } from './swap_types.ts';
+import type { MmEvents } from './events.ts';
 import { VmStat } from './vmstat.ts';
 
 export const FMODE_READ = 1;
@@ -228,6 +229,8 @@ export class MmStruct {
   /** Highest totalVm and RSS seen, in pages (VmPeak, VmHWM). RSS is sampled where it is about to shrink. */
   hiwaterVm = 0;
   hiwaterRss = 0;
+  /** Shared tables made private, by level: copied [0..2], and taken over [3..5]. */
+  readonly cowBreaks = [0, 0, 0, 0, 0, 0];
   /** Flags for new VMAs: VM_LOCKED after mlockall(MCL_FUTURE). */
   defFlags = 0;
   /** Events of the call in progress, which ends when all have been read. */
@@ -325,6 +328,8 @@ export class PgData {
   readonly ram: Ram;
   readonly page: MemMap;
   readonly vmstat = new VmStat();
+  /** Told what happens; null when nobody watches. */
+  events: MmEvents | null = null;
   /** What page.mapping names. */
   readonly mappings = new HandleTable<AddressSpace | AnonVma>();
   /** Live address spaces by MmStruct.id. */

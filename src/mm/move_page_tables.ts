@@ -70,7 +70,7 @@ function moveTable(mm: MmStruct, srcPmdp: PtePtr, to: Vaddr): void {
   const dstPmdp = pmdPtrOf(mm, to);
   const pmd = u32[srcPmdp] as Pte;
   const old = u32[dstPmdp] as Pte;
-  if (old !== 0 && pgdat.page.ptRefs[ptePfn(old)]! > 1) dropCowTable(mm, dstPmdp, LEVEL_PTE);
+  if (old !== 0 && pgdat.page.ptRefs[ptePfn(old)]! > 1) dropCowTable(mm, dstPmdp, LEVEL_PTE, to);
   else if (old !== 0) freeTable(pgdat, ptePfn(old));
   u32[srcPmdp] = 0;
   u32[dstPmdp] = pmd;

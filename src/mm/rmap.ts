@@ -19,6 +19,8 @@ import {
   tableOf,
   type Pfn,
 } from '../arch/riscv/pgtable.ts';
+import { vmaAddress } from './anon_vma.ts';
+import { INPLACE_MKCLEAN, INPLACE_RECLAIM, type MmEvents } from './events.ts';
 import { MM_ANONPAGES, MM_SWAPENTS, type PgData } from './mm_types.ts';
 import { PG_ANON_EXCLUSIVE, PG_DIRTY } from './page.ts';
 import { rmapWalk } from './page_vma_mapped.ts';
@@ -50,14 +52,25 @@ export function folioMappedDirty(pgdat: PgData): boolean {
 }
 
 /** Tells every mm that reaches the page: one page fewer of kind `from`; one more swap entry if `swapped`. */
-function moveRss(pgdat: PgData, from: number, swapped: boolean): void {
-  const { vmas, nrVmas } = pgdat.rmap;
+function moveRss(pgdat: PgData, pfn: Pfn, from: number, swapped: boolean): void {
+  const { vmas, nrVmas, nrPteps } = pgdat.rmap;
+  if (nrVmas === 0) return;
+  pgdat.vmstat.cowInplace[INPLACE_RECLAIM]! += nrVmas - nrPteps;
   for (let i = 0; i < nrVmas; i++) {
     const { mm } = vmas[i]!;
     updateHiwaterRss(mm);
     mm.rss[from]!--;
     if (swapped) mm.rss[MM_SWAPENTS]!++;
   }
+  if (pgdat.events !== null) tellReclaim(pgdat, pgdat.events, pfn, swapped);
+}
+
+/** Names the page by one of the places where it was mapped. */
+function tellReclaim(pgdat: PgData, events: MmEvents, pfn: Pfn, swapped: boolean): void {
+  const { vmas, nrVmas, nrPteps } = pgdat.rmap;
+  const [first] = vmas;
+  const addr = vmaAddress(first!, pgdat.page.index[pfn]!);
+  events.reclaim(first!.mm.id, addr, nrVmas, nrPteps, swapped);
 }
 
 /**
@@ -81,7 +94,7 @@ export function tryToUnmapAnon(pgdat: PgData, pfn: Pfn, entry: SwapEntry): void 
     pageRemoveRmapInPlace(pgdat, ptep, pfn);
   }
   flags[pfn]! &= ~PG_ANON_EXCLUSIVE;
-  moveRss(pgdat, MM_ANONPAGES, true);
+  moveRss(pgdat, pfn, MM_ANONPAGES, true);
 }
 
 /**
@@ -100,7 +113,7 @@ export function tryToUnmapFile(pgdat: PgData, pfn: Pfn): void {
     u32[ptep] = 0;
     pageRemoveRmapInPlace(pgdat, ptep, pfn);
   }
-  moveRss(pgdat, mmCounter(flags[pfn]!), false);
+  moveRss(pgdat, pfn, mmCounter(flags[pfn]!), false);
 }
 
 /**
@@ -112,9 +125,10 @@ export function tryToUnmapFile(pgdat: PgData, pfn: Pfn): void {
  */
 export function pageMkclean(pgdat: PgData, pfn: Pfn): boolean {
   rmapWalk(pgdat, pfn);
-  const { pteps, nrPteps } = pgdat.rmap;
+  const { pteps, nrPteps, nrVmas } = pgdat.rmap;
   const { u32 } = pgdat.ram;
   let cleaned = false;
+  pgdat.vmstat.cowInplace[INPLACE_MKCLEAN]! += nrVmas - nrPteps;
   for (let i = 0; i < nrPteps; i++) {
     const pte = u32[pteps[i]!]!;
     if ((pte & (PTE_W | PTE_D)) === 0) continue;

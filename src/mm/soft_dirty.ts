@@ -92,4 +92,5 @@ export function clearSoftDirty(mm: MmStruct): void {
   }
   clearTable(mm.pgdat, mm.pgd, LEVEL_PGD);
   flushTlbWrite(mm);
+  mm.pgdat.events?.softDirtyCleared(mm.id);
 }

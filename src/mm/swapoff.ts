@@ -28,6 +28,7 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bugOn } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
+import { INPLACE_SWAPOFF } from './events.ts';
 import { filemapGetPage } from './filemap.ts';
 import {
   AddressSpace,
@@ -126,7 +127,7 @@ function unuseMm(state: Unuse, mm: MmStruct): void {
       if (page.ptSwap[table] === 0) return 0;
       unused = unuseTable(state, mm, table, pmdAlignDown(addr));
       state.tables.set(table, unused);
-    }
+    } else state.pgdat.vmstat.cowInplace[INPLACE_SWAPOFF]! += unused.pages + unused.lost;
     mm.rss[MM_SWAPENTS]! -= unused.pages + unused.lost;
     mm.rss[MM_ANONPAGES]! += unused.pages;
     return 0;

@@ -23,6 +23,7 @@ import {
   type PtePtr,
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
+import { INPLACE_TRUNCATE } from './events.ts';
 import {
   MM_SWAPENTS,
   type AddressSpace,
@@ -62,6 +63,7 @@ function uncountPte(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
   const pte = pgdat.ram.u32[ptep] as Pte;
   if (!goes(pgdat, pte, evenCows)) return;
   const swapped = (pte & PTE_V) === 0;
+  pgdat.vmstat.cowInplace[INPLACE_TRUNCATE]!++;
   mm.rss[swapped ? MM_SWAPENTS : mmCounter(pgdat.page.flags[ptePfn(pte)]!)]!--;
 }
 
@@ -73,6 +75,8 @@ function zapPteInPlace(mm: MmStruct, ptep: PtePtr, evenCows: boolean): void {
   if ((pte & PTE_SPECIAL) !== 0 && (pte & PTE_V) !== 0) u32[ptep] = 0;
   if (!goes(pgdat, pte, evenCows)) return;
   u32[ptep] = 0;
+  // What is left of the first pass's count are the mappings for which nothing had to be written.
+  pgdat.vmstat.cowInplace[INPLACE_TRUNCATE]!--;
   if ((pte & PTE_V) !== 0) {
     pageRemoveRmapInPlace(pgdat, ptep, ptePfn(pte));
     return;

@@ -1,5 +1,7 @@
 /** Counters of /proc/vmstat, since boot. */
 
+import { FALLBACK_NAMES, INPLACE_NAMES } from './events.ts';
+
 export class VmStat {
   pgfault = 0;
   pgmajfault = 0;
@@ -13,8 +15,11 @@ export class VmStat {
   readonly cowBreakReuse = new Float64Array(3);
   /** Shared tables that an mm let go of whole, without looking at their entries. */
   readonly cowDrop = new Float64Array(3);
-  /** Leaf tables fork had to copy although sharing was on. */
+  /** Leaf tables fork had to copy although sharing was on: all, and by reason (FALLBACK_*). */
   cowPteFallback = 0;
+  readonly cowFallback = new Float64Array(FALLBACK_NAMES.length);
+  /** Mappings changed through an entry of a table that others use too (INPLACE_*), not counting the one for which it was written. */
+  readonly cowInplace = new Float64Array(INPLACE_NAMES.length);
   /** Pins (FOLL_PIN) of pages ever taken and ended. */
   nrFollPinAcquired = 0;
   nrFollPinReleased = 0;

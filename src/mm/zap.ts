@@ -182,13 +182,14 @@ function uncountTable(mm: MmStruct, table: Pfn, level: number): void {
  * pages. The caller has checked that nothing in it stays mapped, and flushes the TLB.
  * @patch 03/14
  */
-export function dropCowTable(mm: MmStruct, entry: PtePtr, level: number): void {
+export function dropCowTable(mm: MmStruct, entry: PtePtr, level: number, addr: Vaddr): void {
   const { pgdat } = mm;
   const table = ptePfn(pgdat.ram.u32[entry] as Pte);
   uncountTable(mm, table, level);
   pgdat.ram.u32[entry] = 0;
   pgdat.page.ptRefs[table]!--;
   pgdat.vmstat.cowDrop[level]!++;
+  pgdat.events?.tableDropped(mm.id, addr, level);
 }
 
 /** What the shared table behind an entry needs before [start, end) can be unmapped. */
@@ -271,7 +272,7 @@ function zapTable(
     let child = ptePfn(value);
     if (tableShared(value)) {
       const needs = zapShared(mm, child, level - 1, at, start, end, keepMarkers);
-      if (needs === ZAP_DROP) dropCowTable(mm, entry, level - 1);
+      if (needs === ZAP_DROP) dropCowTable(mm, entry, level - 1, at);
       if (needs !== ZAP_BREAK) continue;
       child = breakCowTable(mm, entry, level - 1, at);
       if (child === NO_PFN) return -ENOMEM;

@@ -114,6 +114,12 @@ describe('cowshed run', () => {
       /^cowshed: Cannot log system calls to "\/no\/where": ENOENT[^\n]+\n$/,
     ],
     [
+      'a log of memory events in no directory',
+      ['--trace-mm=/no/where', guestProgramPath('hello')],
+      125,
+      /^cowshed: Cannot log memory events to "\/no\/where": ENOENT[^\n]+\n$/,
+    ],
+    [
       'a user that is not known',
       ['-u', 'nobody', guestProgramPath('hello')],
       125,
@@ -145,6 +151,20 @@ describe('cowshed run', () => {
     assert.match(done.stderr, /^exit_group\(0\) = \?$/m);
     assert.equal((await run(['--strace=log', guestProgramPath('hello')])).stderr, '');
     assert.match(readFileSync(join(dir.path, 'log'), 'latin1'), /^exit_group\(0\)/m);
+  });
+
+  it('logs what happens to page tables with --trace-mm', async () => {
+    const done = await run(['--trace-mm', guestProgramPath('cow_prctl')]);
+    assert.match(done.stderr, /^mm: fault\(exec, 0x[0-9a-f]+\) = handled$/m);
+    assert.match(done.stderr, /^mm: share_table\(pud, 0x[0-9a-f]+\)$/m);
+    assert.match(done.stderr, /^mm: fork\(\) = \d+$/m);
+    assert.match(done.stderr, /^\[pid \d+\] mm: break_table\(pte, 0x[0-9a-f]+\) = copy$/m);
+    // Thousands of lines, which come faster than they are read.
+    const long = await run(['--trace-mm', guestProgramPath('cow_fork')]);
+    assert.match(long.stderr, /^\[pid \d+\] mm: break_table\(pmd, 0x[0-9a-f]+\) = copy$/m);
+    assert.equal(long.code, 0);
+    assert.equal((await run(['--trace-mm=trace', guestProgramPath('cow_prctl')])).stderr, '');
+    assert.match(readFileSync(join(dir.path, 'trace'), 'latin1'), /^mm: fork\(\)/m);
   });
 
   it('prints what happened with --stats', async () => {

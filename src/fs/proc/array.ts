@@ -1,15 +1,16 @@
 /**
  * /proc/PID/stat, status and statm.
  *
- * `VmPTEShared` and `RssShared` are rows of cowshed's own, at the end of the Vm* block: kB of
- * page tables that another process uses too, and kB of VmRSS reached through them. Every
+ * `VmPTEShared`, `RssShared`, `CowBreakCopy` and `CowBreakReuse` are rows of cowshed's own, at
+ * the end of the Vm* block: kB of page tables that another process uses too, kB of VmRSS reached
+ * through them, and shared tables (leaf, PMD, PUD) that the process copied and took over. Every
  * other row is Linux's.
  *
  * @linux fs/proc/array.c
  */
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
-import { pageAlignDown, pageAlignUp } from '../../arch/riscv/pgtable.ts';
+import { LEVEL_PGD, pageAlignDown, pageAlignUp } from '../../arch/riscv/pgtable.ts';
 import {
   CAP_EMPTY_SET,
   CAP_FULL_SET,
@@ -237,6 +238,8 @@ function taskMem(mm: MmStruct): string {
     kb('VmSwap', swap),
     kb('VmPTEShared', sharedTables),
     kb('RssShared', sharedPages),
+    `CowBreakCopy:\t${mm.cowBreaks.slice(0, LEVEL_PGD).join('\t')}\n`,
+    `CowBreakReuse:\t${mm.cowBreaks.slice(LEVEL_PGD).join('\t')}\n`,
     'CoreDumping:\t0\n',
     'THP_enabled:\t0\n',
     'untag_mask:\t0xffffffffffffffff\n',

@@ -2,6 +2,7 @@
 
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import { LEVEL_PMD, LEVEL_PTE, LEVEL_PUD } from '../../arch/riscv/pgtable.ts';
+import { FALLBACK_NAMES, INPLACE_NAMES } from '../../mm/events.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { AddressSpace, MAX_ORDER, type PgData } from '../../mm/mm_types.ts';
 import {
@@ -159,6 +160,12 @@ function cowCounters(vmstat: VmStat): [string, number][] {
     );
   }
   rows.push(['cow_pte_fallback', vmstat.cowPteFallback]);
+  FALLBACK_NAMES.forEach((name, reason) => {
+    rows.push([`cow_pte_fallback_${name}`, vmstat.cowFallback[reason]!]);
+  });
+  INPLACE_NAMES.forEach((name, kind) => {
+    rows.push([`cow_inplace_${name}`, vmstat.cowInplace[kind]!]);
+  });
   return rows;
 }
 

@@ -157,6 +157,8 @@ describe('flags of cowshed run', () => {
   it('does not take the program for the file of --strace', () => {
     assert.deepEqual(parse('-it', '--strace', 'ls', '-l').words, ['ls', '-l']);
     assert.equal(parse('--strace', 'ls').flags.strace, '');
+    assert.equal(parse('--trace-mm', 'ls').flags.traceMm, '');
+    assert.equal(parse('--trace-mm=log', 'ls').flags.traceMm, 'log');
     assert.equal(parse('-e', 'A=1', '--strace=log', 'ls').flags.strace, 'log');
     assert.equal(parse('ls', '--strace').flags.strace, undefined);
   });
