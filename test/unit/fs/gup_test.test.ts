@@ -155,6 +155,30 @@ describe('/sys/kernel/debug/gup_test', () => {
     assert.ok(pgdat.freeFrames > free);
   });
 
+  it('lets go of all pins when one cannot be had', () => {
+    for (let n = 1; ; n++) {
+      const s = setup();
+      const { pgdat } = s.machine.kernel;
+      const child = forkTask(s.machine, s.task);
+      const words = [BASE, 2 * PAGE, 1];
+      for (let i = 0; i < words.length; i++) putUser64(s.task.mm!, ARG + i * 8, words[i]!);
+      pgdat.failAllocAfter = n;
+      const err = s.ioctl(PIN_LONGTERM_TEST_START);
+      pgdat.failAllocAfter = 0;
+      if (err !== 0) {
+        assert.equal(err, -ENOMEM);
+        checkPageTables(pgdat);
+        assert.equal(s.ioctl(PIN_LONGTERM_TEST_STOP), 0);
+      }
+      mmput(child.mm!);
+      end(s);
+      if (err === 0) {
+        assert.ok(n > 2, 'a table, a copy and a new page were allocated');
+        break;
+      }
+    }
+  });
+
   it('knows no other calls', () => {
     const s = setup();
     assert.equal(s.file.fOps.read, undefined);

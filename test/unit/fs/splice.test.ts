@@ -19,7 +19,7 @@ import type { MmStruct } from '../../../src/mm/mm_types.ts';
 import { doMunmap } from '../../../src/mm/mmap.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
-import { EAGAIN, EFAULT, EINVAL, ENOSPC, EPIPE } from '../../../src/uapi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, ENOSPC, EPIPE } from '../../../src/uapi/errno.ts';
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY } from '../../../src/uapi/fcntl.ts';
 import { BASE, map, PAGE, peek, PMD, testMm, touch } from '../mm/harness.ts';
 import { mustOpen, read, ROOT, testTree, write, type TestTree } from './harness.ts';
@@ -84,6 +84,28 @@ describe('vmsplice', () => {
       mmput(parent);
       checkPageTables(pgdat);
       mmput(child);
+    }
+  });
+
+  it('puts in nothing, or less, when memory is out', () => {
+    for (let n = 1; ; n++) {
+      const tree = testTree();
+      const { pgdat } = tree.vfs;
+      const parent = processIn(tree);
+      const child = dupMm(parent)!;
+      const p = newPipe(tree);
+      pgdat.failAllocAfter = n;
+      const got = iterToPipe(iovUser(child, BASE, PAGE), p.pipe, 0);
+      const failed = pgdat.failAllocAfter === 0;
+      pgdat.failAllocAfter = 0;
+      assert.equal(got, failed ? -ENOMEM : PAGE);
+      assert.equal(pipeBytesUsed(p.pipe), failed ? 0 : PAGE);
+      close(p);
+      checkPageTables(pgdat);
+      mmput(child);
+      mmput(parent);
+      if (!failed) break;
+      assert.ok(n < 10);
     }
   });
 

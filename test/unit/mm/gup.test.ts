@@ -424,3 +424,46 @@ describe('processVmRw()', () => {
     mmput(mm);
   });
 });
+
+describe('copies between processes with each allocation failing in turn (I11)', () => {
+  /** A child that shares all tables with its parent, which has two pages of 4. */
+  function family(): { parent: MmStruct; child: MmStruct } {
+    const parent = testMm(testPgData(8));
+    map(parent, BASE, 2 * PAGE);
+    touch(parent, BASE, 2 * PAGE, 4);
+    return { parent, child: dupMm(parent)! };
+  }
+
+  const CALLS: readonly [string, (child: MmStruct, parent: MmStruct) => boolean][] = [
+    [
+      'accessRemoteVm()',
+      (child) => accessRemoteVm(child, BASE, Uint8Array.of(9), FOLL_FORCE | FOLL_WRITE) === 1,
+    ],
+    [
+      'processVmRw()',
+      (child, parent) =>
+        processVmRw(child, [{ addr: BASE, len: 1 }], iovUser(parent, BASE + PAGE, 1), true) === 1,
+    ],
+  ];
+  for (const [name, call] of CALLS) {
+    it(`${name} writes all or nothing of a page, and never the other process's`, () => {
+      for (let n = 1; ; n++) {
+        const { parent, child } = family();
+        const { pgdat } = parent;
+        pgdat.failAllocAfter = n;
+        const done = call(child, parent);
+        const failed = pgdat.failAllocAfter === 0;
+        pgdat.failAllocAfter = 0;
+        assert.equal(done, !failed);
+        assert.equal(peek(parent, BASE), 4);
+        if (!done) assert.equal(peek(child, BASE), 4);
+        checkPageTables(pgdat);
+        mmput(child);
+        mmput(parent);
+        checkPageTables(pgdat);
+        if (done) break;
+        assert.ok(n < 10);
+      }
+    });
+  }
+});
