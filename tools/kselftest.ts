@@ -4,7 +4,7 @@
  *
  *     npm run test:kselftest                      the programs that must pass
  *     npm run test:kselftest -- cow mremap_test   these programs
- *     npm run test:kselftest -- all               also those that wait for their subsystem
+ *     npm run test:kselftest -- all               also those whose subsystem is not there
  *
  * docs/kselftest.md describes flags and what is compared. The last line counts the subtests of
  * cowshed's runs; the exit code is 0 only if none failed and the two runs agree.

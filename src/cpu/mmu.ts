@@ -89,8 +89,8 @@ function fail(f: FunctionBuilder): void {
 }
 
 /**
- * walk: Privileged 4.3.2, with our SHARED and SD_CLEARED bits taking W off everything below it. Sets A, and D for
- * a store, in the leaf. Superpages of any level are honoured.
+ * walk: Privileged 4.3.2, with our SHARED and SD_CLEARED bits taking W off everything below them.
+ * Sets A, and D for a store, in the leaf. Superpages of any level are honoured.
  */
 function emitWalk(f: FunctionBuilder): void {
   const [va, kind] = [0, 1];

@@ -354,8 +354,8 @@ function adviseChecked(mm: MmStruct, start: Vaddr, len: number, advice: number):
 /**
  * @returns 0; -EINVAL (unknown advice, not aligned, not for this kind of mapping); -ENOMEM
  *   (something is not mapped: the rest is done; or memory is out: nothing is done); -EACCES,
- *   -EOPNOTSUPP (MADV_REMOVE); -EPERM (sealed, and the advice would lose what it holds); -EAGAIN (too many VMAs); -EFAULT (MADV_POPULATE_* past the end
- *   of a file).
+ *   -EOPNOTSUPP (MADV_REMOVE); -EPERM (sealed, and the advice would lose what it holds); -EAGAIN
+ *   (too many VMAs); -EFAULT (MADV_POPULATE_* past the end of a file).
  * @linux mm/madvise.c:do_madvise
  */
 export function doMadvise(mm: MmStruct, start: Vaddr, len: number, advice: number): number {

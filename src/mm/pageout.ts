@@ -168,7 +168,7 @@ function pageoutFile(pgdat: PgData, pfn: Pfn): number {
   return PAGE_RECLAIMED;
 }
 
-/** A page that no reclaim can take. */
+/** @returns false for a page that no reclaim may take: locked, or of a file that stays in memory. */
 function evictable(pgdat: PgData, pfn: Pfn): boolean {
   if ((pgdat.rmap.vmFlags & VM_LOCKED) !== 0) return false;
   const owner = pgdat.mappings.peek(pgdat.page.mapping[pfn]! >> 1);

@@ -2,10 +2,10 @@
  * Reclaim: finds pages that have not been used for longest and makes their frames free.
  *
  *     kswapd()             between tasks, when free frames fall below the low watermark
- *     shrinkAll()          in an allocation that finds no frame
+ *     tryToFreePages()     in an allocation that finds no frame
  *     reclaimPages()       pages that are named (MADV_PAGEOUT)
  *
- * Both take from the tails of the inactive lists, and refill those from the active ones when
+ * The first two take from the tails of the inactive lists, and refill those from the active ones when
  * they are short. How much of which kind follows from swappiness and from what each has cost.
  *
  * @linux mm/vmscan.c

@@ -8,7 +8,7 @@ export interface Program {
   /** Name of the source file without `.c`. */
   readonly binary: string;
   readonly args: readonly string[];
-  /** `first`: what the page-table work so far must pass. `later`: waits for its subsystem. */
+  /** `first`: what must pass. `later`: what needs a subsystem that is not there. */
   readonly group: 'first' | 'later';
 }
 
