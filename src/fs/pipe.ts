@@ -29,9 +29,7 @@ import {
   Dentry,
   File,
   Inode,
-  Mount,
   Path,
-  SuperBlock,
   type FileOps,
   type FsCred,
   type PollTable,
@@ -54,6 +52,7 @@ import {
   pipePushPage,
   pipeResizeRing,
 } from './pipe_fs_i.ts';
+import { kernMount } from './super.ts';
 
 /** Most an ordinary user may ask for. @linux pipe_max_size */
 export const PIPE_MAX_BYTES = 1024 * 1024;
@@ -233,22 +232,9 @@ const pipeFileOps: FileOps = {
   release: pipeRelease,
 };
 
-/** File system of everything without a path. @linux fs/anon_inodes.c, fs/pipe.c:pipefs */
-function anonSuper(vfs: Vfs): Mount {
-  const statfs = (): ReturnType<SuperBlock['ops']['statfs']> => ({
-    blocks: 0,
-    free: 0,
-    files: 0,
-    freeFiles: 0,
-  });
-  const sb = new SuperBlock(vfs, 'pipefs', PIPEFS_MAGIC, { statfs }, true);
-  const root = new Dentry(sb, null, '', new Inode(sb, 0, {}, {}));
-  return new Mount(vfs, root, null, 'none', 0);
-}
-
-/** Makes pipes possible in a new machine. */
+/** Makes pipes, and all else without a path, possible in a new machine. @linux fs/anon_inodes.c, fs/pipe.c:init_pipe_fs */
 export function initPipefs(vfs: Vfs): void {
-  vfs.anonMount = anonSuper(vfs);
+  vfs.anonMount = kernMount(vfs, 'pipefs', PIPEFS_MAGIC);
   vfs.fifoOps = pipeFileOps;
 }
 

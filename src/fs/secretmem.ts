@@ -10,15 +10,15 @@ import {
   File,
   Inode,
   inodeMapping,
-  Mount,
   Path,
-  SuperBlock,
   type FileOps,
   type FsCred,
   type InodeOps,
+  type Mount,
   type Vfs,
 } from './fs_types.ts';
 import { touchMtime } from './inode.ts';
+import { kernMount } from './super.ts';
 
 const secretmemFileOps: FileOps = {
   mmap: (_file, vma) => secretmemMmap(vma),
@@ -39,16 +39,7 @@ const secretmemInodeOps: InodeOps = { setSize, mayChange: true };
 
 /** The mount that the files are in; it is nowhere in the tree. */
 function secretmemMount(vfs: Vfs): Mount {
-  if (vfs.secretmemMount !== null) return vfs.secretmemMount;
-  const statfs = (): ReturnType<SuperBlock['ops']['statfs']> => ({
-    blocks: 0,
-    free: 0,
-    files: 0,
-    freeFiles: 0,
-  });
-  const sb = new SuperBlock(vfs, 'secretmem', SECRETMEM_MAGIC, { statfs }, true);
-  const root = new Dentry(sb, null, '', new Inode(sb, 0, {}, {}));
-  vfs.secretmemMount = new Mount(vfs, root, null, 'secretmem', 0);
+  vfs.secretmemMount ??= kernMount(vfs, 'secretmem', SECRETMEM_MAGIC);
   return vfs.secretmemMount;
 }
 

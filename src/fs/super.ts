@@ -1,8 +1,32 @@
-/** Mounting, and freeing what file systems hold. @linux fs/super.c, fs/namespace.c */
+/** Mounting, and freeing what file systems hold. @linux fs/super.c, fs/namespace.c, fs/libfs.c */
 
 import { EBUSY, ENOTDIR } from '../uapi/errno.ts';
 import { isDir } from '../uapi/stat.ts';
-import { evictInode, Mount, type Dentry, type Path, type Vfs } from './fs_types.ts';
+import {
+  Dentry,
+  evictInode,
+  Inode,
+  Mount,
+  SuperBlock,
+  type Path,
+  type SuperOps,
+  type Vfs,
+} from './fs_types.ts';
+
+/** A file system without blocks. */
+export const PSEUDO_SUPER_OPS: SuperOps = {
+  statfs: () => ({ blocks: 0, free: 0, files: 0, freeFiles: 0 }),
+};
+
+/**
+ * A mount that is nowhere in the tree, for files whose name is all of their path.
+ * @linux fs/namespace.c:kern_mount, fs/libfs.c:init_pseudo
+ */
+export function kernMount(vfs: Vfs, fsType: string, magic: number): Mount {
+  const sb = new SuperBlock(vfs, fsType, magic, PSEUDO_SUPER_OPS, true);
+  const root = new Dentry(sb, null, '', new Inode(sb, 0, {}, {}));
+  return new Mount(vfs, root, null, fsType, 0);
+}
 
 /**
  * Mounts the tree below `root` on the directory `at` (null: as the root of everything).

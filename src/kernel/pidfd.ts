@@ -5,8 +5,17 @@
  * @linux fs/pidfs.c, kernel/pid.c
  */
 
-import { Dentry, File, Inode, Mount, Path, SuperBlock } from '../fs/fs_types.ts';
-import type { FileOps, PollTable, Vfs } from '../fs/fs_types.ts';
+import {
+  Dentry,
+  File,
+  Inode,
+  Path,
+  type FileOps,
+  type Mount,
+  type PollTable,
+  type Vfs,
+} from '../fs/fs_types.ts';
+import { kernMount } from '../fs/super.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { copyToUser, getUser64 } from '../mm/uaccess.ts';
 import { EBADF, EFAULT, EINVAL, ENOENT, ENOTTY, ESRCH } from '../uapi/errno.ts';
@@ -107,16 +116,7 @@ const pidfdOps: FileOps = { poll: pidfdPoll, showFdinfo: pidfdShowFdinfo, ioctl:
 
 /** The mount that pidfds are in; it is nowhere in the tree. */
 function pidfsMount(vfs: Vfs): Mount {
-  if (vfs.pidfsMount !== null) return vfs.pidfsMount;
-  const statfs = (): ReturnType<SuperBlock['ops']['statfs']> => ({
-    blocks: 0,
-    free: 0,
-    files: 0,
-    freeFiles: 0,
-  });
-  const sb = new SuperBlock(vfs, 'pidfs', PID_FS_MAGIC, { statfs }, true);
-  const root = new Dentry(sb, null, '', new Inode(sb, 0, {}, {}));
-  vfs.pidfsMount = new Mount(vfs, root, null, 'pidfs', 0);
+  vfs.pidfsMount ??= kernMount(vfs, 'pidfs', PID_FS_MAGIC);
   return vfs.pidfsMount;
 }
 

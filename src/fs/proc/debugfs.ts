@@ -6,7 +6,8 @@ import { DEBUGFS_MAGIC } from '../../uapi/statfs.ts';
 import { dcacheReaddir } from '../dcache.ts';
 import { Dentry, Inode, SuperBlock, type Vfs } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
-import { procCreate, PSEUDO_SUPER_OPS } from './generic.ts';
+import { PSEUDO_SUPER_OPS } from '../super.ts';
+import { procCreate } from './generic.ts';
 import { GUP_TEST_OPS, GupTest } from './gup_test.ts';
 
 /** Makes the debugfs of a machine; the caller mounts it. */

@@ -17,7 +17,6 @@ import {
   type FileOps,
   type FsContext,
   type InodeOps,
-  type SuperOps,
 } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
 
@@ -63,11 +62,6 @@ export function seqFileOps(
   if (open !== undefined) ops.open = open;
   return ops;
 }
-
-/** A file system without blocks. */
-export const PSEUDO_SUPER_OPS: SuperOps = {
-  statfs: () => ({ blocks: 0, free: 0, files: 0, freeFiles: 0 }),
-};
 
 /** Files here have no size to cut: O_TRUNC is no error. */
 export const PROC_INODE_OPS: InodeOps = { setSize: () => 0 };

@@ -12,9 +12,7 @@ import { emitDots, FIRST_ENTRY } from '../dcache.ts';
 import {
   Dentry,
   Inode,
-  Mount,
   Path,
-  SuperBlock,
   type DirEmit,
   type File,
   type FileOps,
@@ -22,7 +20,7 @@ import {
   type Vfs,
 } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
-import { PSEUDO_SUPER_OPS } from './generic.ts';
+import { kernMount } from '../super.ts';
 import {
   currentTask,
   getProcTask,
@@ -52,9 +50,8 @@ export type NsFs = ReadonlyMap<string, Path>;
 
 /** Makes the files the links lead to. */
 export function createNsfs(vfs: Vfs): NsFs {
-  const sb = new SuperBlock(vfs, 'nsfs', NSFS_MAGIC, PSEUDO_SUPER_OPS, true);
-  const root = new Dentry(sb, null, '', new Inode(sb, 0, {}, {}));
-  const mnt = new Mount(vfs, root, null, 'nsfs', 0);
+  const mnt = kernMount(vfs, 'nsfs', NSFS_MAGIC);
+  const { sb } = mnt;
   const places = new Map<string, Path>();
   for (const [, kind, ino] of NAMESPACES) {
     const inode = new Inode(sb, S_IFREG | 0o444, {}, { read: () => -EINVAL }, ino);

@@ -15,8 +15,9 @@ import {
   type Vfs,
 } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
+import { PSEUDO_SUPER_OPS } from '../super.ts';
 import { lookupPid, pidDirIno } from './base.ts';
-import { procCreateText, procSymlink, PSEUDO_SUPER_OPS } from './generic.ts';
+import { procCreateText, procSymlink } from './generic.ts';
 import { showBuddyinfo, showMeminfo, showVmstat } from './meminfo.ts';
 import { createNsfs } from './namespaces.ts';
 import { procPageInit } from './page.ts';

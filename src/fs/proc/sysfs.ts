@@ -11,7 +11,8 @@ import { SYSFS_MAGIC } from '../../uapi/statfs.ts';
 import { dcacheReaddir } from '../dcache.ts';
 import { Dentry, Inode, SuperBlock, type Vfs } from '../fs_types.ts';
 import { dirLlseek } from '../llseek.ts';
-import { procCreateText, procCreateValues, procMkdir, PSEUDO_SUPER_OPS } from './generic.ts';
+import { PSEUDO_SUPER_OPS } from '../super.ts';
+import { procCreateText, procCreateValues, procMkdir } from './generic.ts';
 import { showNodeMeminfo } from './meminfo.ts';
 
 /** Bits of a CPU mask that the lists are made for. */
