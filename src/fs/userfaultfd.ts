@@ -6,6 +6,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TASK_SIZE } from '../arch/riscv/pgtable.ts';
+import { getU64, setU64, TWO32 } from '../lib/bits.ts';
 import { copyToIter, type IovIter } from '../mm/iov_iter.ts';
 import { UserfaultfdCtx, type MmStruct, type UffdEvent, type Userfault } from '../mm/mm_types.ts';
 import { copyFromUser, copyToUser, putUser64 } from '../mm/uaccess.ts';
@@ -45,17 +46,11 @@ function message(event: number): { bytes: Uint8Array; view: DataView } {
   return { bytes, view: new DataView(bytes.buffer) };
 }
 
-/** Stores a 64-bit word; addresses are below 2^53. */
-function put64(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value % 2 ** 32, true);
-  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
-}
-
 function faultMessage(fault: Userfault): Uint8Array {
   const { bytes, view } = message(uapi.UFFD_EVENT_PAGEFAULT);
-  put64(view, 8, fault.flags);
-  put64(view, 16, fault.address);
-  view.setUint32(24, fault.ptid, true);
+  setU64(view, uapi.UFFD_MSG_FLAGS, fault.flags);
+  setU64(view, uapi.UFFD_MSG_ADDRESS, fault.address);
+  view.setUint32(uapi.UFFD_MSG_PTID, fault.ptid, true);
   return bytes;
 }
 
@@ -69,16 +64,16 @@ function forkMessage(file: File, child: UserfaultfdCtx, ctx: FsContext): Uint8Ar
     made.putFile();
     return fd;
   }
-  view.setUint32(8, fd, true);
+  view.setUint32(uapi.UFFD_MSG_FORK_UFD, fd, true);
   return bytes;
 }
 
 function eventMessage(file: File, event: UffdEvent, ctx: FsContext): Uint8Array | number {
   if (event.child !== null) return forkMessage(file, event.child, ctx);
   const { bytes, view } = message(uapi.UFFD_EVENT_REMAP);
-  put64(view, 8, event.from);
-  put64(view, 16, event.to);
-  put64(view, 24, event.len);
+  setU64(view, uapi.UFFD_MSG_REMAP_FROM, event.from);
+  setU64(view, uapi.UFFD_MSG_REMAP_TO, event.to);
+  setU64(view, uapi.UFFD_MSG_REMAP_LEN, event.len);
   return bytes;
 }
 
@@ -123,10 +118,7 @@ function getWords(mm: MmStruct, addr: number, count: number): number[] | null {
   const bytes = new Uint8Array(count * 8);
   if (copyFromUser(mm, bytes, addr) !== 0) return null;
   const view = new DataView(bytes.buffer);
-  return Array.from(
-    { length: count },
-    (_, i) => view.getUint32(i * 8, true) + view.getUint32(i * 8 + 4, true) * 2 ** 32,
-  );
+  return Array.from({ length: count }, (_, i) => getU64(view, i * 8));
 }
 
 /** @linux mm/userfaultfd.c:validate_unaligned_range */
@@ -141,7 +133,7 @@ function uffdioApi(uffd: UserfaultfdCtx, arg: number, mm: MmStruct, ctx: FsConte
   if (words === null) return -EFAULT;
   const [api = 0, features = 0] = words;
   const answer = new Uint32Array(uapi.UFFDIO_API_BYTES / 4);
-  const unknown = features >= 2 ** 32 || (features & ~FEATURES) !== 0;
+  const unknown = features >= TWO32 || (features & ~FEATURES) !== 0;
   let err = api !== uapi.UFFD_API || unknown ? -EINVAL : 0;
   if (err === 0 && (features & uapi.UFFD_FEATURE_EVENT_FORK) !== 0 && ctx.cred.fsuid !== 0)
     err = -EPERM;

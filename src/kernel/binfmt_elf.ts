@@ -8,7 +8,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TASK_SIZE, pageAlignDown, pageAlignUp } from '../arch/riscv/pgtable.ts';
 import type { File } from '../fs/fs_types.ts';
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import { vmBrkFlags } from '../mm/brk.ts';
 import { doMmap, doMunmap, findVma } from '../mm/mmap.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
@@ -93,10 +93,6 @@ export interface LoadedElf {
   brk: number;
 }
 
-function u64(view: DataView, at: number): number {
-  return fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
-}
-
 /** What is wrong with an ELF header, in words, for the embedder; null if it can be run here. */
 export function elfHeaderProblem(view: DataView): string | null {
   if (view.getUint32(0, true) !== ELF_MAGIC) return 'not an ELF file';
@@ -116,7 +112,7 @@ function readPhdrs(file: File, view: DataView): ElfPhdr[] | null {
   const size = count * PHDR_BYTES;
   if (size === 0 || size > PHDRS_MAX) return null;
   const bytes = new Uint8Array(size);
-  const offset = u64(view, E_PHOFF);
+  const offset = getU64(view, E_PHOFF);
   if (!Number.isSafeInteger(offset + size)) return null;
   if (kernelRead(file, bytes, offset) !== size) return null;
   const table = new DataView(bytes.buffer);
@@ -125,11 +121,11 @@ function readPhdrs(file: File, view: DataView): ElfPhdr[] | null {
     phdrs.push({
       type: table.getUint32(at + P_TYPE, true),
       flags: table.getUint32(at + P_FLAGS, true),
-      offset: u64(table, at + P_OFFSET),
-      vaddr: u64(table, at + P_VADDR),
-      filesz: u64(table, at + P_FILESZ),
-      memsz: u64(table, at + P_MEMSZ),
-      align: u64(table, at + P_ALIGN),
+      offset: getU64(table, at + P_OFFSET),
+      vaddr: getU64(table, at + P_VADDR),
+      filesz: getU64(table, at + P_FILESZ),
+      memsz: getU64(table, at + P_MEMSZ),
+      align: getU64(table, at + P_ALIGN),
     });
   }
   return phdrs;
@@ -148,8 +144,8 @@ export function readElf(file: File, head: Uint8Array, bad: number): ElfImage | n
   return {
     file,
     type: view.getUint16(E_TYPE, true),
-    entry: u64(view, E_ENTRY),
-    phoff: u64(view, E_PHOFF),
+    entry: getU64(view, E_ENTRY),
+    phoff: getU64(view, E_PHOFF),
     phdrs,
   };
 }

@@ -13,7 +13,7 @@ import {
   HART_RESERVED,
   HART_X,
 } from '../arch/riscv/hart_state.ts';
-import { TWO32, highHalf, lowHalf } from '../lib/bits.ts';
+import { TWO32, highHalf, lowHalf, setU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser } from '../mm/uaccess.ts';
 import {
   FRAME_UCONTEXT,
@@ -145,8 +145,7 @@ export function putSigInfo(view: DataView, at: number, info: SigInfo): void {
   view.setInt32(at + SI_CODE, code, true);
   const fault = signo === SIGSEGV || signo === SIGBUS || signo === SIGILL || signo === SIGTRAP;
   if ((fault || signo === SIGFPE) && code > 0 && code !== SI_KERNEL) {
-    view.setInt32(at + SI_ADDR, lowHalf(info.addr), true);
-    view.setInt32(at + SI_ADDR + 4, highHalf(info.addr), true);
+    setU64(view, at + SI_ADDR, info.addr);
     return;
   }
   if (code === SI_TIMER) {
@@ -169,12 +168,10 @@ function putUcontext(kernel: Kernel, task: Task, frame: DataView, mask: SigSet):
   const { i32 } = kernel.ram;
   const uc = FRAME_UCONTEXT;
   const stack = uc + UC_STACK;
-  frame.setInt32(stack, lowHalf(task.sasSp), true);
-  frame.setInt32(stack + 4, highHalf(task.sasSp), true);
+  setU64(frame, stack, task.sasSp);
   // As set, not as sigaltstack(2) reports it: sigreturn sets it again. @linux __save_altstack
   frame.setInt32(stack + 8, task.sasFlags, true);
-  frame.setInt32(stack + 16, lowHalf(task.sasSize), true);
-  frame.setInt32(stack + 20, highHalf(task.sasSize), true);
+  setU64(frame, stack + 16, task.sasSize);
   frame.setInt32(uc + UC_SIGMASK, mask.lo, true);
   frame.setInt32(uc + UC_SIGMASK + 4, mask.hi, true);
   frame.setInt32(uc + UC_REGS, i32[PC_WORDS]!, true);

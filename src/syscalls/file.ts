@@ -7,7 +7,7 @@ import { memfdDirectory, tmpfsUnnamed } from '../fs/tmpfs.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { SLEEP, sleepInterruptible } from '../kernel/sched.ts';
 import type { Task } from '../kernel/task.ts';
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, strncpyFromUser } from '../mm/uaccess.ts';
 import { E2BIG, EBADF, EFAULT, EINVAL, EMFILE } from '../uapi/errno.ts';
 import {
@@ -110,8 +110,7 @@ function readOpenHow(task: Task, addr: number, size: number): OpenHow | number {
   if (copyFromUser(task.mm!, bytes, addr) !== 0) return -EFAULT;
   for (let i = OPEN_HOW_SIZE_VER0; i < size; i++) if (bytes[i] !== 0) return -E2BIG;
   const view = new DataView(bytes.buffer);
-  const word = (at: number): number =>
-    fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
+  const word = (at: number): number => getU64(view, at);
   const flags = word(0);
   const mode = word(8);
   const resolve = word(16);

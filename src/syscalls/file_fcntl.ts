@@ -14,7 +14,7 @@ import { pipeGetSize, pipeSetSize } from '../fs/pipe.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { sleepInterruptible } from '../kernel/sched.ts';
 import type { Task } from '../kernel/task.ts';
-import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
+import { fromHalvesSigned, setU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser32, putUser32 } from '../mm/uaccess.ts';
 import { VM_MAYWRITE, VM_SHARED } from '../mm/vma.ts';
 import { EAGAIN, EBADF, EBUSY, EFAULT, EINVAL, ENOTTY, EOVERFLOW, EPERM } from '../uapi/errno.ts';
@@ -77,10 +77,8 @@ function getLock(task: Task, file: File, addr: number, ofd: boolean): number {
     const len = found.end === OFFSET_MAX ? 0 : found.end - found.start + 1;
     view.setInt16(f.FLOCK_TYPE, found.type, true);
     view.setInt16(f.FLOCK_WHENCE, f.SEEK_SET, true);
-    view.setInt32(f.FLOCK_START, lowHalf(found.start), true);
-    view.setInt32(f.FLOCK_START + 4, highHalf(found.start), true);
-    view.setInt32(f.FLOCK_LEN, lowHalf(len), true);
-    view.setInt32(f.FLOCK_LEN + 4, highHalf(len), true);
+    setU64(view, f.FLOCK_START, found.start);
+    setU64(view, f.FLOCK_LEN, len);
     view.setInt32(f.FLOCK_PID, found.pid, true);
   }
   return copyToUser(task.mm!, addr, new Uint8Array(view.buffer));

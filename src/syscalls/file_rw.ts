@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { SLEEP } from '../kernel/sched.ts';
 import { TASK_SIZE } from '../arch/riscv/pgtable.ts';
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import { iovAdvance, iovUser, iovUserVec, type IovIter, type UserSegment } from '../mm/iov_iter.ts';
 import { copyFromUser } from '../mm/uaccess.ts';
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE } from '../uapi/errno.ts';
@@ -152,8 +152,8 @@ export function iovecFromUser(task: Task, addr: number, count: number): UserSegm
   const view = new DataView(bytes.buffer);
   const segments: UserSegment[] = [];
   for (let at = 0; at < bytes.length; at += IOVEC_BYTES) {
-    const base = fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
-    const len = fromHalves(view.getUint32(at + 8, true), view.getUint32(at + 12, true));
+    const base = getU64(view, at);
+    const len = getU64(view, at + 8);
     if (len >= 2 ** 63) return -EINVAL;
     segments.push({ addr: base, len });
   }

@@ -19,7 +19,7 @@ import {
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { LOOKUP_EMPTY, pathLookup } from '../fs/namei.ts';
 import { atPath, openExec } from '../fs/open.ts';
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import {
   copyFromUser,
@@ -102,8 +102,7 @@ function copyCloneArgs(task: Task, addr: number, size: number): DataView | numbe
 export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const view = copyCloneArgs(task, args.ulong(0), args.ulong(1));
   if (typeof view === 'number') return view;
-  const field = (at: number): number =>
-    fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
+  const field = (at: number): number => getU64(view, at);
   const high = view.getUint32(CLONE_ARGS_FLAGS + 4, true);
   const low = view.getInt32(CLONE_ARGS_FLAGS, true);
   const stack = field(CLONE_ARGS_STACK);

@@ -1,6 +1,6 @@
 /** ptrace(2): requests to kernel/ptrace_request.ts. @linux kernel/ptrace.c SYSCALL_DEFINE4(ptrace) */
 
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, putUser64 } from '../mm/uaccess.ts';
 import { EFAULT, EINVAL, EIO, ESRCH } from '../uapi/errno.ts';
 import {
@@ -108,7 +108,7 @@ function peekSigInfo(task: Task, child: Task, args: SyscallArgs): number {
   const flags = view.getUint32(PEEKSIGINFO_ARGS_FLAGS, true);
   const nr = view.getInt32(PEEKSIGINFO_ARGS_NR, true);
   if ((flags & ~PTRACE_PEEKSIGINFO_SHARED) !== 0 || nr < 0) return -EINVAL;
-  const off = fromHalves(view.getUint32(0, true), view.getUint32(4, true));
+  const off = getU64(view, 0);
   const infos = (flags === 0 ? child.pending : child.signal.pending).infos ?? [];
   const data = args.ulong(DATA);
   let n = 0;
@@ -138,8 +138,8 @@ function regset(kernel: Kernel, task: Task, child: Task, args: SyscallArgs, set:
   const iovec = new Uint8Array(IOVEC_BYTES);
   if (copyFromUser(mm, iovec, addr) !== 0) return -EFAULT;
   const view = new DataView(iovec.buffer);
-  const base = fromHalves(view.getUint32(0, true), view.getUint32(4, true));
-  const len = fromHalves(view.getUint32(8, true), view.getUint32(12, true));
+  const base = getU64(view, 0);
+  const len = getU64(view, 8);
   const type = args.uint(ADDR);
   const size = regsetBytes(type);
   if (size === 0 || view.getUint32(8, true) % REGSET_WORD !== 0) return -EINVAL;

@@ -1,6 +1,6 @@
 /** Signal system calls. @linux kernel/signal.c SYSCALL_DEFINE* */
 
-import { fromHalves, highHalf, lowHalf } from '../lib/bits.ts';
+import { getU64, setU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser } from '../mm/uaccess.ts';
 import { EAGAIN, EFAULT, EINTR, EINVAL, EPERM, ERESTARTNOHAND, ESRCH } from '../uapi/errno.ts';
 import {
@@ -261,7 +261,7 @@ export function readSigInfo(task: Task, addr: number, signo: number): SigInfo | 
     uid: view.getUint32(20, true),
     valueLo: view.getInt32(24, true),
     valueHi: view.getInt32(28, true),
-    addr: fromHalves(view.getInt32(16, true), view.getInt32(20, true)),
+    addr: getU64(view, 16),
   });
 }
 
@@ -301,17 +301,14 @@ export function sysSigaltstack(kernel: Kernel, task: Task, args: SyscallArgs): n
   const sp = hartReg(kernel, REG_SP);
   const before = new Uint8Array(STACK_T_BYTES);
   const view = new DataView(before.buffer);
-  view.setInt32(0, lowHalf(task.sasSp), true);
-  view.setInt32(4, highHalf(task.sasSp), true);
+  setU64(view, 0, task.sasSp);
   view.setInt32(8, sasSsFlags(task, sp), true);
-  view.setInt32(16, lowHalf(task.sasSize), true);
-  view.setInt32(20, highHalf(task.sasSize), true);
+  setU64(view, 16, task.sasSize);
   if (next !== 0) {
     const bytes = new Uint8Array(STACK_T_BYTES);
     if (copyFromUser(mm, bytes, next) !== 0) return -EFAULT;
     const given = new DataView(bytes.buffer);
-    const at = (offset: number): number =>
-      fromHalves(given.getInt32(offset, true), given.getInt32(offset + 4, true));
+    const at = (offset: number): number => getU64(given, offset);
     const err = setAltStack(task, at(0), given.getInt32(8, true), at(16), sp);
     if (err !== 0) return err;
   }

@@ -1,7 +1,7 @@
 /** System information, limits, scheduling parameters and prctl. @linux kernel/sys.c, arch/riscv/kernel/sys_hwprobe.c */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { fromHalves } from '../lib/bits.ts';
+import { getU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
 import { EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
 import {
@@ -152,7 +152,7 @@ function putRlim(view: DataView, at: number, value: number): void {
 }
 
 function getRlim(view: DataView, at: number): number {
-  const value = fromHalves(view.getInt32(at, true), view.getInt32(at + 4, true));
+  const value = getU64(view, at);
   return value > Number.MAX_SAFE_INTEGER ? RLIM_INFINITY : value;
 }
 

@@ -1,7 +1,7 @@
 /** Clocks, sleeping and timers. @linux kernel/time/ SYSCALL_DEFINE* */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
+import { fromHalvesSigned, highHalf, lowHalf, setU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, putUser64, userFrame } from '../mm/uaccess.ts';
 import {
   EAGAIN,
@@ -90,8 +90,7 @@ function timespecNs(view: DataView, at: number, parts: number, unit: number): nu
 }
 
 function putSeconds(view: DataView, at: number, sec: number, part: number): void {
-  view.setInt32(at, lowHalf(sec), true);
-  view.setInt32(at + 4, highHalf(sec), true);
+  setU64(view, at, sec);
   view.setUint32(at + 8, part, true);
 }
 

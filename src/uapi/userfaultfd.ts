@@ -48,8 +48,18 @@ export const UFFD_FEATURE_MISSING_SHMEM = 1 << 5;
 export const UFFD_FEATURE_SIGBUS = 1 << 7;
 export const UFFD_FEATURE_THREAD_ID = 1 << 8;
 
-/** struct uffd_msg: event u8 @0, argument @8. */
+/** struct uffd_msg: event u8 @0, then what belongs to the event. */
 export const UFFD_MSG_BYTES = 32;
+// arg.pagefault: u64, u64, u32.
+export const UFFD_MSG_FLAGS = 8;
+export const UFFD_MSG_ADDRESS = 16;
+export const UFFD_MSG_PTID = 24;
+// arg.fork: u32.
+export const UFFD_MSG_FORK_UFD = 8;
+// arg.remap: u64 each.
+export const UFFD_MSG_REMAP_FROM = 8;
+export const UFFD_MSG_REMAP_TO = 16;
+export const UFFD_MSG_REMAP_LEN = 24;
 export const UFFD_EVENT_PAGEFAULT = 0x12;
 export const UFFD_EVENT_FORK = 0x13;
 export const UFFD_EVENT_REMAP = 0x14;

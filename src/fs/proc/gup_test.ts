@@ -9,7 +9,7 @@ import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import type { Pfn } from '../../arch/riscv/pgtable.ts';
 import type { Kernel } from '../../kernel/kernel.ts';
 import { NSEC_PER_USEC } from '../../kernel/time.ts';
-import { fromHalves, highHalf, lowHalf } from '../../lib/bits.ts';
+import { getU64, setU64 } from '../../lib/bits.ts';
 import {
   FOLL_LONGTERM,
   FOLL_WRITE,
@@ -118,14 +118,8 @@ function dumpPages(kernel: Kernel, pages: Pages, which: Uint32Array): void {
 
 /** Gets the pages of struct gup_test, call by call, and fills in how far and how long. */
 function runGupTest(kernel: Kernel, mm: MmStruct, cmd: number, view: DataView): number {
-  const field = (at: number): number =>
-    fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
-  const store = (at: number, value: number): void => {
-    view.setInt32(at, lowHalf(value), true);
-    view.setInt32(at + 4, highHalf(value), true);
-  };
-  const start = field(abi.GUP_TEST_ADDR);
-  const size = field(abi.GUP_TEST_SIZE);
+  const start = getU64(view, abi.GUP_TEST_ADDR);
+  const size = getU64(view, abi.GUP_TEST_SIZE);
   const end = start + size;
   if (end >= 2 ** 64) return -EINVAL;
   const total = Math.floor(size / PAGE_SIZE);
@@ -154,9 +148,10 @@ function runGupTest(kernel: Kernel, mm: MmStruct, cmd: number, view: DataView): 
   const putStart = kernel.clock.now();
   if (pin) unpinAll(kernel, pages);
   else putAll(kernel, pages);
-  store(abi.GUP_TEST_SIZE, addr - start);
-  store(abi.GUP_TEST_GET_DELTA, Math.floor((between - before) / NSEC_PER_USEC));
-  store(abi.GUP_TEST_PUT_DELTA, Math.floor((kernel.clock.now() - putStart) / NSEC_PER_USEC));
+  setU64(view, abi.GUP_TEST_SIZE, addr - start);
+  setU64(view, abi.GUP_TEST_GET_DELTA, Math.floor((between - before) / NSEC_PER_USEC));
+  const putTime = kernel.clock.now() - putStart;
+  setU64(view, abi.GUP_TEST_PUT_DELTA, Math.floor(putTime / NSEC_PER_USEC));
   return 0;
 }
 
@@ -182,10 +177,8 @@ function longtermStart(state: GupTest, mm: MmStruct, arg: number): number {
   const bytes = new Uint8Array(abi.PIN_LONGTERM_TEST_BYTES);
   if (copyFromUser(mm, bytes, arg) !== 0) return -EFAULT;
   const view = new DataView(bytes.buffer);
-  const field = (at: number): number =>
-    fromHalves(view.getUint32(at, true), view.getUint32(at + 4, true));
-  const addr = field(abi.PIN_LONGTERM_ADDR);
-  const size = field(abi.PIN_LONGTERM_SIZE);
+  const addr = getU64(view, abi.PIN_LONGTERM_ADDR);
+  const size = getU64(view, abi.PIN_LONGTERM_SIZE);
   const flags = view.getUint32(abi.PIN_LONGTERM_FLAGS, true);
   if ((flags & ~LONGTERM_FLAGS) !== 0) return -EINVAL;
   if (addr % PAGE_SIZE !== 0 || size % PAGE_SIZE !== 0) return -EINVAL;

@@ -21,7 +21,7 @@ import {
   type Pte,
   type Vaddr,
 } from '../../arch/riscv/pgtable.ts';
-import { fromHalves, highHalf, lowHalf } from '../../lib/bits.ts';
+import { getU64, setU64 } from '../../lib/bits.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
 import { pageAnon, type MemMap } from '../../mm/page.ts';
 import { NO_PTEP, pmdPtrOf, skipMissing } from '../../mm/pgtable.ts';
@@ -84,10 +84,6 @@ class PagemapScan {
 function getMask(view: DataView, at: number, known: number): number {
   const lo = view.getInt32(at, true);
   return (lo & ~known) === 0 && view.getInt32(at + 4, true) === 0 ? lo : -EINVAL;
-}
-
-function getU64(view: DataView, at: number): number {
-  return fromHalves(view.getInt32(at, true), view.getInt32(at + 4, true));
 }
 
 /** @returns 0, -EFAULT or -EINVAL. @linux pagemap_scan_get_args */
@@ -243,8 +239,7 @@ function putRegions(scan: PagemapScan, caller: MmStruct): number {
   let at = 0;
   for (const { start, end, categories } of regions) {
     for (const word of [start, end, categories]) {
-      view.setInt32(at, lowHalf(word), true);
-      view.setInt32(at + 4, highHalf(word), true);
+      setU64(view, at, word);
       at += 8;
     }
   }

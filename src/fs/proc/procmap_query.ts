@@ -8,7 +8,7 @@
 import { PAGE_SIZE } from '../../arch/riscv/memlayout.ts';
 import type { Vaddr } from '../../arch/riscv/pgtable.ts';
 import { buildIdParseFile } from '../../kernel/buildid.ts';
-import { fromHalves, highHalf, lowHalf } from '../../lib/bits.ts';
+import { getU64, setU64 } from '../../lib/bits.ts';
 import type { MmStruct, Vma } from '../../mm/mm_types.ts';
 import { copyFromUser, copyToUser, getUser64 } from '../../mm/uaccess.ts';
 import { VM_EXEC, VM_MAYSHARE, VM_READ, VM_WRITE } from '../../mm/vma.ts';
@@ -28,15 +28,6 @@ const QUERY_VALID_FLAGS =
 
 /** The fields a caller must at least pass. */
 const MIN_BYTES = uapi.PQ_QUERY_ADDR + 8;
-
-function getU64(view: DataView, at: number): number {
-  return fromHalves(view.getInt32(at, true), view.getInt32(at + 4, true));
-}
-
-function setU64(view: DataView, at: number, value: number): void {
-  view.setInt32(at, lowHalf(value), true);
-  view.setInt32(at + 4, highHalf(value), true);
-}
 
 /** PROCMAP_QUERY_VMA_* of a VMA. */
 function queryFlags(vma: Vma): number {
