@@ -120,7 +120,7 @@ export function setFilePte(vma: Vma, ptep: PtePtr, pfn: Pfn, flags: number): voi
 /** A write to a private file mapping: the page is copied before it is ever mapped. @linux mm/memory.c:do_cow_fault */
 function doCowFault(vma: Vma, addr: Vaddr, ptep: PtePtr, from: Pfn): number {
   const { pgdat } = vma.mm;
-  const pfn = anonVmaPrepare(vma) === 0 ? allocPage(pgdat) : NO_PFN;
+  const pfn = allocPage(pgdat);
   if (pfn !== NO_PFN) {
     copyPage(pgdat, pfn, from);
     setNewAnonPte(vma, addr, ptep, pfn);
@@ -143,10 +143,13 @@ function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
   if (uffdMissing(vma, pgoff)) return handleUserfault(vma, addr, flags);
   const ctx: FaultContext = { vma, address: addr, pgoff, flags, page: NO_PFN };
+  const write = (flags & FAULT_FLAG_WRITE) !== 0;
+  const cow = write && (vma.flags & VM_SHARED) === 0;
+  // Even if the file has no page there: what may be merged later depends on it.
+  if (cow && anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
   const ret = ops.fault(ctx);
   if ((ret & VM_FAULT_ERROR) !== 0) return ret;
-  const write = (flags & FAULT_FLAG_WRITE) !== 0;
-  if (write && (vma.flags & VM_SHARED) === 0) return ret | doCowFault(vma, addr, ptep, ctx.page);
+  if (cow) return ret | doCowFault(vma, addr, ptep, ctx.page);
   setFilePte(vma, ptep, ctx.page, flags);
   if (!write && ops.mapPages !== undefined) ops.mapPages(vma, addr, ptep);
   return ret;

@@ -11,6 +11,7 @@ import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { ptePtrOf } from '../../../src/mm/pgtable.ts';
 import { ptePfn, type Pte } from '../../../src/arch/riscv/pgtable.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
+import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { EAGAIN, ENOMEM } from '../../../src/uapi/errno.ts';
 import {
   MADV_DODUMP,
@@ -116,6 +117,28 @@ describe('vmaMergeNewRange()', () => {
     assert.deepEqual(ranges(mm), [[0, 2]]);
     mmput(child);
     mmput(mm);
+  });
+
+  it('keeps a private file mapping apart that a relative has tried to write, page or no page', () => {
+    const pgdat = testPgData(8);
+    const mm = testMm(pgdat);
+    const file = shmemFileSetup(pgdat, 'file', 4 * PAGE);
+    const mapFile = (owner: MmStruct, page: number): number =>
+      map(owner, at(page), 4 * PAGE, { file, flags: MAP_PRIVATE, pgoff: page });
+    mapFile(mm, 4);
+    assert.notEqual(putUser32(mm, at(4), 1), 0, 'it lies behind the end of the file');
+    const child = dupMm(mm)!;
+    mapFile(child, 8);
+    assert.deepEqual(ranges(child), [
+      [4, 4],
+      [8, 4],
+    ]);
+    mapFile(mm, 8);
+    assert.deepEqual(ranges(mm), [[4, 8]]);
+    mmput(child);
+    mmput(mm);
+    file.putFile();
+    checkPageTables(pgdat);
   });
 });
 
