@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+/** Where below guest/ the sources of programs are. */
+const PROGRAM_FOLDERS = ['bench', 'programs', 'kselftest'];
 /** Compilers to try for the native programs, after $CC. */
 const COMPILERS = ['cc', 'gcc', 'clang'];
 
@@ -59,8 +61,13 @@ function hostCompiler(): string | undefined {
   );
 }
 
+function programSource(guest: string, name: string): string {
+  const sources = PROGRAM_FOLDERS.map((folder) => join(guest, folder, `${name}.c`));
+  return sources.find((path) => existsSync(path)) ?? sources[0]!;
+}
+
 /**
- * Builds programs of guest/bench with the host's C compiler into a folder of their own.
+ * Builds guest programs with the host's C compiler into a folder of their own.
  * @param names program names without extension
  */
 export function buildNative(names: readonly string[]): NativeBuild {
@@ -75,7 +82,7 @@ export function buildNative(names: readonly string[]): NativeBuild {
   const out = mkdtempSync(join(tmpdir(), 'cowshed-native-'));
   const dispose = (): void => rmSync(out, { recursive: true, force: true });
   for (const name of names) {
-    const program = join(guest, 'bench', `${name}.c`);
+    const program = programSource(guest, name);
     const include = `-I${join(guest, 'include')}`;
     const args = [...NATIVE_FLAGS, include, '-o', join(out, name), program, ...sources];
     const run = spawnSync(compiler, args, { encoding: 'utf8' });
