@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Task } from '../../src/kernel/task.ts';
+import { Random } from '../differential/random.ts';
 import { doBrk } from '../../src/mm/brk.ts';
 import { pteAlloc, markPathPinned } from '../../src/mm/cow_pte.ts';
 import { expandStack } from '../../src/mm/expand_stack.ts';
 import { mmput } from '../../src/mm/fork.ts';
 import { MMF_COW_PTE } from '../../src/mm/mm_struct.ts';
 import { FMODE_READ, type MmStruct, type PgData, type VmFile } from '../../src/mm/mm_types.ts';
+import { doMadvise } from '../../src/mm/madvise.ts';
 import { doMmap, doMunmap } from '../../src/mm/mmap.ts';
 import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
@@ -19,6 +21,7 @@ import { VM_GROWSDOWN } from '../../src/mm/vma.ts';
 import { EFAULT } from '../../src/uapi/errno.ts';
 import { O_WRONLY } from '../../src/uapi/fcntl.ts';
 import {
+  MADV_DONTNEED,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_GROWSDOWN,
@@ -30,7 +33,18 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from '../../src/uapi/mman.ts';
-import { BASE, map, MIB, PAGE, peek, PMD, touch } from '../unit/mm/harness.ts';
+import {
+  BASE,
+  map,
+  MIB,
+  PAGE,
+  pageoutRange,
+  peek,
+  PMD,
+  pteAt,
+  testSwapon,
+  touch,
+} from '../unit/mm/harness.ts';
 import {
   bootProc,
   cat,
@@ -392,4 +406,95 @@ describe('patch 12: clearing soft-dirty bits', () => {
     checkPageTables(pgdat);
     assert.ok(pgdat.ram.u8.length >= 32 * MIB);
   });
+
+  for (const cowPte of [true, false]) {
+    it(`loses no write over random calls, ${cowPte ? 'shared' : 'copied'} page tables`, () => {
+      const { machine, task, mm, pgdat } = setup(cowPte);
+      testSwapon(pgdat, 512);
+      const random = new Random(12);
+      const pages = 48;
+      const slot = (page: number): number =>
+        BASE + Math.floor(page / 16) * PMD + (page % 16) * PAGE;
+      const file = shmemFileSetup(pgdat, '/dev/zero (deleted)', 16 * PAGE);
+      map(mm, BASE, PMD);
+      map(mm, BASE + PMD, PMD);
+      map(mm, BASE + 2 * PMD, 16 * PAGE, { file, flags: MAP_SHARED });
+      const procs = [{ task, written: new Set<number>(), readOnly: new Set<number>() }];
+      const write = (index: number, page: number): void => {
+        const proc = procs[index]!;
+        const err = putUser32(proc.task.mm!, slot(page), page + 1);
+        if (err === 0) proc.written.add(page);
+        else assert.ok(proc.readOnly.has(page), `write of page ${page} gave ${err}`);
+      };
+      for (let page = 0; page < pages; page++) write(0, page);
+      const steps: ((index: number) => void)[] = [
+        (index) => {
+          clearSoftDirty(procs[index]!.task.mm!);
+          procs[index]!.written.clear();
+        },
+        (index) => {
+          if (procs.length >= 5) return;
+          const parent = procs[index]!;
+          procs.push({
+            task: forkTask(machine, parent.task),
+            // Default fork leaves shared memory to the child's own faults.
+            written: new Set([...parent.written].filter((page) => cowPte || page < 32)),
+            readOnly: new Set(parent.readOnly),
+          });
+        },
+        (index) => {
+          if (procs.length === 1) return;
+          const [gone] = procs.splice(index, 1);
+          mmput(gone!.task.mm!);
+          gone!.task.mm = null;
+          machine.kernel.tasks.delete(gone!.task.pid);
+        },
+        (index) => {
+          const page = random.below(pages);
+          const { readOnly, task: of } = procs[index]!;
+          const back = readOnly.has(page);
+          const prot = back ? PROT_READ | PROT_WRITE : PROT_READ;
+          assert.equal(doMprotect(of.mm!, slot(page), PAGE, prot), 0);
+          if (back) readOnly.delete(page);
+          else readOnly.add(page);
+        },
+        (index) => pageoutRange(procs[index]!.task.mm!, slot(random.below(pages - 16)), 4 * PAGE),
+        (index) => {
+          // There and back again: what moved counts as written.
+          const proc = procs[index]!;
+          const page = random.below(32);
+          const flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+          const away = BASE + 64 * PMD + random.below(4) * PAGE;
+          const hasPage = pteAt(proc.task.mm!, slot(page)) !== 0;
+          assert.equal(doMremap(proc.task.mm!, slot(page), PAGE, PAGE, flags, away), away);
+          assert.equal(doMremap(proc.task.mm!, away, PAGE, PAGE, flags, slot(page)), slot(page));
+          if (hasPage) proc.written.add(page);
+        },
+        (index) => {
+          const page = random.below(32);
+          const proc = procs[index]!;
+          assert.equal(doMadvise(proc.task.mm!, slot(page), PAGE, MADV_DONTNEED), 0);
+          proc.written.delete(page);
+        },
+        (index) => {
+          const page = random.below(pages);
+          getUser32(procs[index]!.task.mm!, slot(page));
+        },
+      ];
+      for (let round = 0; round < 1500; round++) {
+        const index = random.below(procs.length);
+        if (random.below(2) === 0) write(index, random.below(pages));
+        else steps[random.below(steps.length)]!(index);
+        for (const { task: of, written } of procs) {
+          let got = '';
+          for (let part = 0; part < 3; part++) got += dirty(of, BASE + part * PMD, 16);
+          for (const page of written) {
+            assert.equal(got[page], '1', `round ${round}: page ${page} of process ${of.pid}`);
+          }
+        }
+        if (round % 50 === 0) checkPageTables(pgdat);
+      }
+      checkPageTables(pgdat);
+    });
+  }
 });
