@@ -5,7 +5,7 @@
  * @linux arch/riscv/kernel/signal.c:arch_do_signal_or_restart, kernel/signal.c:get_signal
  */
 
-import { HART_PC, HART_X } from '../arch/riscv/hart_state.ts';
+import { HART_A0, HART_PC } from '../arch/riscv/hart_state.ts';
 import { highHalf, lowHalf } from '../lib/bits.ts';
 import { EINTR, ERESTARTNOHAND, ERESTARTSYS, ERESTART_RESTARTBLOCK } from '../uapi/errno.ts';
 import { RLIMIT_CORE } from '../uapi/resource.ts';
@@ -39,7 +39,7 @@ import {
   type Task,
 } from './task.ts';
 
-const A0 = (HART_X >> 2) + 20;
+const A0 = HART_A0 >> 2;
 const PC = HART_PC >> 2;
 const ECALL_BYTES = 4;
 

@@ -6,7 +6,7 @@
  * @linux kernel/entry/common.c, arch/riscv/kernel/traps.c:do_trap_ecall_u
  */
 
-import { HART_PC, HART_X } from '../arch/riscv/hart_state.ts';
+import { HART_A0, HART_A7, HART_PC } from '../arch/riscv/hart_state.ts';
 import { fromHalvesSigned, highHalf, lowHalf } from '../lib/bits.ts';
 import {
   ENOSYS,
@@ -41,8 +41,8 @@ import {
   type Task,
 } from './task.ts';
 
-const A0 = (HART_X >> 2) + 20;
-const A7 = (HART_X >> 2) + 34;
+const A0 = HART_A0 >> 2;
+const A7 = HART_A7 >> 2;
 const PC = HART_PC >> 2;
 const ECALL_BYTES = 4;
 

@@ -4,7 +4,7 @@
  * @linux arch/riscv/kernel/ptrace.c, arch/riscv/include/asm/syscall.h, kernel/ptrace.c
  */
 
-import { REGS_FCSR, REGS_PC, REGS_X, type Regs } from '../arch/riscv/hart_state.ts';
+import { REGS_F, REGS_FCSR, REGS_PC, REGS_X, type Regs } from '../arch/riscv/hart_state.ts';
 import { EINVAL, ERANGE } from '../uapi/errno.ts';
 import {
   AUDIT_ARCH_RISCV64,
@@ -38,7 +38,10 @@ import { dropInterruptedCall } from './entry.ts';
 import type { Kernel } from './kernel.ts';
 import { RESUME_SIGNAL, RESUME_TRAP, type Task } from './task.ts';
 
+/** Words of f0..f31; fcsr follows them in a register set. */
 const F_WORDS = 64;
+/** frm and fflags: the bits of fcsr that are not reserved. Unprivileged 20.2 */
+const FCSR_MASK = 0xff;
 const GREGSET_WORDS = GREGSET_BYTES / 4;
 const X_SP = REGS_X + 2 * 2;
 const X_A0 = REGS_X + 2 * 10;
@@ -64,8 +67,8 @@ function gregset(regs: Regs): Int32Array {
 
 function fpregset(regs: Regs): Int32Array {
   const words = new Int32Array(FPREGSET_BYTES / 4);
-  words.set(regs.subarray(F_WORDS, F_WORDS + 64));
-  words[64] = regs[REGS_FCSR]!;
+  words.set(regs.subarray(REGS_F, REGS_F + F_WORDS));
+  words[F_WORDS] = regs[REGS_FCSR]!;
   return words;
 }
 
@@ -106,8 +109,8 @@ export function setRegset(kernel: Kernel, task: Task, type: number, bytes: Uint8
   }
   const words = fpregset(task.regs);
   new Uint8Array(words.buffer).set(bytes);
-  task.regs.set(words.subarray(0, 64), F_WORDS);
-  task.regs[REGS_FCSR] = words[64]! & 0xff;
+  task.regs.set(words.subarray(0, F_WORDS), REGS_F);
+  task.regs[REGS_FCSR] = words[F_WORDS]! & FCSR_MASK;
 }
 
 /** @linux kernel/ptrace.c:ptrace_get_syscall_info_op */

@@ -18,7 +18,7 @@ import {
   CAUSE_STORE_MISALIGNED,
   CAUSE_STORE_PAGE_FAULT,
 } from '../arch/riscv/cause.ts';
-import { HART_INSTRET, HART_TVAL, HART_X } from '../arch/riscv/hart_state.ts';
+import { HART_A7, HART_INSTRET, HART_TVAL } from '../arch/riscv/hart_state.ts';
 import { TASK_SIZE } from '../arch/riscv/pgtable.ts';
 import type { Cpu } from '../cpu/cpu.ts';
 import { doSignal, syscallReturn } from '../kernel/do_signal.ts';
@@ -59,7 +59,7 @@ import {
   TRAP_BRKPT,
 } from '../uapi/signal.ts';
 
-const A7 = (HART_X >> 2) + 34;
+const A7 = HART_A7 >> 2;
 const TVAL = HART_TVAL >> 2;
 const INSTRET = HART_INSTRET >> 2;
 /** What a system call or fault counts in the time slice, in instructions. */

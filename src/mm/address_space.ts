@@ -4,6 +4,9 @@ import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { bugOn } from '../lib/assert.ts';
 import { AddressSpace, type PgData, type Vma } from './mm_types.ts';
 
+/** Behind the last page of any file: sizes end at 2^52 bytes. */
+export const LAST_INDEX = 2 ** 40;
+
 /** Links a file VMA into its mapping's i_mmap. */
 export function vmaLinkFile(vma: Vma): void {
   if (vma.file === null) return;

@@ -83,7 +83,7 @@ export function copyPteRange(
     let pte = u32[at] as Pte;
     if (pte === 0) continue;
     if ((pte & (PTE_V | PTE_SPECIAL)) === PTE_V) {
-      const pfn = (pte >>> 10) & 0xfffff;
+      const pfn = ptePfn(pte);
       refcount[pfn]!++;
       mapcount[pfn]!++;
       const kind = flags[pfn]!;

@@ -1,11 +1,10 @@
 /** Dropping clean page cache on request (/proc/sys/vm/drop_caches). @linux fs/drop_caches.c */
 
 import type { Pfn } from '../arch/riscv/pgtable.ts';
+import { LAST_INDEX } from './address_space.ts';
 import { AddressSpace, type PgData } from './mm_types.ts';
 import { PG_DIRTY } from './page.ts';
 import { deleteFromPageCache } from './truncate.ts';
-
-const LAST_INDEX = 2 ** 40;
 
 /** Pages of files that can be read again and that nobody maps or holds. @linux mm/truncate.c:invalidate_mapping_pages */
 export function dropPagecache(pgdat: PgData): void {

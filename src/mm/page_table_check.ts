@@ -34,6 +34,7 @@ import {
 import { PAGE_SIZE, TLB_ENTRIES, TLB_READ_BASE, TLB_WRITE_BASE } from '../arch/riscv/memlayout.ts';
 import { bug } from '../lib/assert.ts';
 import { fromHalves } from '../lib/bits.ts';
+import { LAST_INDEX } from './address_space.ts';
 import { pageReferencedExclusive } from './copy_pte.ts';
 import { checkLru } from './lru_check.ts';
 import {
@@ -331,7 +332,7 @@ export function checkPageTables(
   pgdat.mappings.forEach((mapping) => {
     if (!(mapping instanceof AddressSpace)) return;
     let swapped = 0;
-    mapping.pages.forEach(0, 2 ** 40, (_index, value) => {
+    mapping.pages.forEach(0, LAST_INDEX, (_index, value) => {
       if (value > 0) state.cached[value]!++;
       else swapped++;
       if (value < 0) state.swap.countEntry(valueToSwapEntry(value));

@@ -9,6 +9,7 @@
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { EINVAL, ENOMEM } from '../uapi/errno.ts';
+import { LAST_INDEX } from './address_space.ts';
 import { filemapGetPage } from './filemap.ts';
 import type { AddressSpace, AddressSpaceOps, FaultContext, Vma, VmOperations } from './mm_types.ts';
 import { clearPage } from './page_alloc.ts';
@@ -73,7 +74,7 @@ export function secretmemMmap(vma: Vma): number {
 /** The last user of the file is gone: its pages are wiped before they are anybody's. @linux mm/secretmem.c:secretmem_release, secretmem_free_folio */
 export function secretmemRelease(mapping: AddressSpace): void {
   const ops = opsOf(mapping);
-  mapping.pages.forEach(0, Number.MAX_SAFE_INTEGER, (_index, pfn) => {
+  mapping.pages.forEach(0, LAST_INDEX, (_index, pfn) => {
     clearPage(mapping.pgdat, pfn as Pfn);
   });
   unaccountPages(ops, ops.accounted);

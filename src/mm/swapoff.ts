@@ -29,6 +29,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { bugOn } from '../lib/assert.ts';
 import { ENOMEM } from '../uapi/errno.ts';
 import { INPLACE_SWAPOFF } from './events.ts';
+import { LAST_INDEX } from './address_space.ts';
 import { filemapGetPage } from './filemap.ts';
 import {
   AddressSpace,
@@ -52,8 +53,6 @@ import {
 } from './swap_types.ts';
 import { swapFree } from './swapfile.ts';
 import { mapSwappedPage } from './swapin_shared.ts';
-
-const LAST_INDEX = 2 ** 40;
 
 /** What became of the entries of one table. */
 interface Unused {

@@ -24,6 +24,7 @@ import {
   type Vaddr,
 } from '../arch/riscv/pgtable.ts';
 import { INPLACE_TRUNCATE } from './events.ts';
+import { LAST_INDEX } from './address_space.ts';
 import {
   MM_SWAPENTS,
   type AddressSpace,
@@ -186,8 +187,6 @@ function zeroPartial(mapping: AddressSpace, start: number, end: number): void {
   if (value > 0) zeroWithin(mapping.pgdat, value as Pfn, from, to);
   else zeroInSwap(mapping, index, from, to);
 }
-
-const LAST_INDEX = 2 ** 40;
 
 /**
  * Shortens a file to `newSize` bytes: later pages go, the tail of the last one is zeroed.

@@ -1,13 +1,13 @@
 /** Arguments of the system call in progress, read from the hart's a0..a5. */
 
-import { HART_X } from '../arch/riscv/hart_state.ts';
+import { HART_A0 } from '../arch/riscv/hart_state.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { fromHalves, fromHalvesSigned } from '../lib/bits.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 
 /** Word index of a0 (x10) in Ram.i32. */
-const A0 = (HART_X >> 2) + 20;
+const A0 = HART_A0 >> 2;
 
 /** One per machine: it is a view, valid until the call completes. Argument numbers are 0..5. */
 export class SyscallArgs {

@@ -8,6 +8,10 @@ import { HART_BASE } from './memlayout.ts';
 
 /** x0..x31, 8 bytes each; x0 always reads 0. */
 export const HART_X = HART_BASE;
+/** a0 (x10): first argument and result of a call. */
+export const HART_A0 = HART_X + 10 * 8;
+/** a7 (x17): number of a system call. */
+export const HART_A7 = HART_X + 17 * 8;
 /** f0..f31, 8 bytes each, single-precision values NaN-boxed. */
 export const HART_F = HART_BASE + 0x100;
 /** Program counter, 8 bytes: after a trap, the address of the instruction that trapped. */
@@ -46,6 +50,7 @@ const REGS_WORDS = REGS_BYTES / 4;
 export type Regs = Int32Array;
 
 export const REGS_X = 0;
+export const REGS_F = 64;
 export const REGS_PC = 128;
 export const REGS_FCSR = 130;
 

@@ -116,6 +116,29 @@ function dumpPages(kernel: Kernel, pages: Pages, which: Uint32Array): void {
   }
 }
 
+/** Gets the pages of [start, end), `perCall` at a time. @returns where it ended. */
+function gupRange(
+  mm: MmStruct,
+  range: { readonly start: number; readonly end: number; readonly perCall: number },
+  gup: GupFunction,
+  request: { readonly flags: number; readonly pages: Pages },
+): number {
+  const { end, perCall } = range;
+  let addr = range.start;
+  for (let got = perCall; addr < end && got === perCall; ) {
+    const nr = Math.min(perCall, Math.floor((end - addr) / PAGE_SIZE));
+    got = gupMany(gup, mm, addr, nr, request);
+    if (got <= 0) break;
+    addr = Math.min(addr + nr * PAGE_SIZE, end);
+  }
+  return addr;
+}
+
+/** The numbers of the pages to log, in struct gup_test. */
+function whichPages({ buffer }: DataView): Uint32Array {
+  return new Uint32Array(buffer, abi.GUP_TEST_WHICH_PAGES, abi.GUP_TEST_MAX_PAGES_TO_DUMP);
+}
+
 /** Gets the pages of struct gup_test, call by call, and fills in how far and how long. */
 function runGupTest(kernel: Kernel, mm: MmStruct, cmd: number, view: DataView): number {
   const start = getU64(view, abi.GUP_TEST_ADDR);
@@ -128,29 +151,16 @@ function runGupTest(kernel: Kernel, mm: MmStruct, cmd: number, view: DataView): 
   const { gup, pin, flags } = gupCommand(cmd, view.getUint32(abi.GUP_TEST_TEST_FLAGS, true));
   const pages: Pages = [];
   const request = { flags: flags | view.getInt32(abi.GUP_TEST_GUP_FLAGS, true), pages };
-  const before = kernel.clock.now();
-  let addr = start;
-  for (let got = perCall; addr < end && got === perCall; ) {
-    const nr = Math.min(perCall, Math.floor((end - addr) / PAGE_SIZE));
-    got = gupMany(gup, mm, addr, nr, request);
-    if (got <= 0) break;
-    addr = Math.min(addr + nr * PAGE_SIZE, end);
-  }
-  const between = kernel.clock.now();
-  if (cmd === abi.DUMP_USER_PAGES_TEST) {
-    const which = new Uint32Array(
-      view.buffer,
-      abi.GUP_TEST_WHICH_PAGES,
-      abi.GUP_TEST_MAX_PAGES_TO_DUMP,
-    );
-    dumpPages(kernel, pages, which);
-  }
+  const getStart = kernel.clock.now();
+  const stop = gupRange(mm, { start, end, perCall }, gup, request);
+  const getTime = kernel.clock.now() - getStart;
+  if (cmd === abi.DUMP_USER_PAGES_TEST) dumpPages(kernel, pages, whichPages(view));
   const putStart = kernel.clock.now();
   if (pin) unpinAll(kernel, pages);
   else putAll(kernel, pages);
-  setU64(view, abi.GUP_TEST_SIZE, addr - start);
-  setU64(view, abi.GUP_TEST_GET_DELTA, Math.floor((between - before) / NSEC_PER_USEC));
   const putTime = kernel.clock.now() - putStart;
+  setU64(view, abi.GUP_TEST_SIZE, stop - start);
+  setU64(view, abi.GUP_TEST_GET_DELTA, Math.floor(getTime / NSEC_PER_USEC));
   setU64(view, abi.GUP_TEST_PUT_DELTA, Math.floor(putTime / NSEC_PER_USEC));
   return 0;
 }

@@ -17,7 +17,6 @@ import {
   ptePresent,
   pteSpecial,
   swpOffset,
-  swpType,
   TASK_SIZE,
   type Pfn,
   type Pte,
@@ -29,6 +28,7 @@ import { pageAnon } from '../../mm/page.ts';
 import { PageUsersWalk, pageUsersVia } from '../../mm/page_users.ts';
 import { walkLeafTables } from '../../mm/pagewalk.ts';
 import { pathSoftClean, pteSoftDirty } from '../../mm/soft_dirty.ts';
+import { pteToSwapEntry } from '../../mm/swap_types.ts';
 import { VM_SOFTDIRTY } from '../../mm/vma.ts';
 import { EFAULT, EINVAL, ESRCH } from '../../uapi/errno.ts';
 import { PAGEMAP_SCAN } from '../../uapi/fs.ts';
@@ -45,8 +45,6 @@ const PM_GUARD_REGION_HI = 1 << (58 - 32);
 const PM_FILE_HI = 1 << (61 - 32);
 const PM_SWAP_HI = 1 << (62 - 32);
 const PM_PRESENT_HI = 1 << (63 - 32);
-/** Bits of the type of a swap area. @linux include/linux/swap.h */
-const MAX_SWAPFILES_SHIFT = 5;
 /** Entries made at a time. @linux PAGEMAP_WALK_SIZE */
 const PM_BATCH = 512;
 
@@ -92,11 +90,6 @@ function putEntry(pm: PagemapRead, addr: Vaddr, lo: number, hi: number): void {
   pm.view.setInt32(at + 4, hi, true);
 }
 
-/** What the low word says of a page that is elsewhere: type and offset, or the frame it moves from. */
-function swapWord(pte: Pte): number {
-  return swpType(pte) | (swpOffset(pte) << MAX_SWAPFILES_SHIFT);
-}
-
 /** Bits of an entry that is not present. */
 function absentBits(pgdat: PgData, pte: Pte): number {
   if (pteIsGuard(pte)) return PM_SWAP_HI | PM_GUARD_REGION_HI;
@@ -133,7 +126,7 @@ function putPagemapEntry(
   const present = ptePresent(pte);
   let hi = vmaBits | (present ? presentBits(pm, table, slot, pte) : absentBits(pgdat, pte));
   if (soft && pteSoftDirty(pte)) hi |= PM_SOFT_DIRTY_HI;
-  const lo = present ? ptePfn(pte) : swapWord(pte);
+  const lo = present ? ptePfn(pte) : pteToSwapEntry(pte);
   putEntry(pm, addr, pm.showPfn ? lo : 0, hi);
 }
 
