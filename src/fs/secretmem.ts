@@ -1,7 +1,8 @@
 /** memfd_secret()'s files: they can be sized once and mapped, not read or written. @linux mm/secretmem.c */
 
+import { MAX_LFS_FILESIZE } from '../mm/address_space.ts';
 import { secretmemMmap, secretmemRelease, UserStruct, type SecretmemOps } from '../mm/secretmem.ts';
-import { EINVAL } from '../uapi/errno.ts';
+import { EFBIG, EINVAL } from '../uapi/errno.ts';
 import { O_LARGEFILE, O_RDWR } from '../uapi/fcntl.ts';
 import { S_IFREG } from '../uapi/stat.ts';
 import { SECRETMEM_MAGIC } from '../uapi/statfs.ts';
@@ -27,9 +28,10 @@ const secretmemFileOps: FileOps = {
   },
 };
 
-/** Only a file that has no size yet gets one. @linux mm/secretmem.c:secretmem_setattr */
+/** Only a file that has no size yet gets one. @returns 0, -EINVAL or -EFBIG. @linux mm/secretmem.c:secretmem_setattr */
 function setSize(inode: Inode, size: number): number {
   if (inode.size !== 0) return -EINVAL;
+  if (size > MAX_LFS_FILESIZE) return -EFBIG;
   inode.size = size;
   touchMtime(inode);
   return 0;

@@ -10,6 +10,7 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
+import { MAX_LFS_FILESIZE } from '../mm/address_space.ts';
 import { filemapGetPage, filemapRead, filemapWrite, genericFileMmap } from '../mm/filemap.ts';
 import { iovKernel, type IovIter } from '../mm/iov_iter.ts';
 import type { AddressSpace, AddressSpaceOps, Vma } from '../mm/mm_types.ts';
@@ -49,8 +50,6 @@ import { inodeInitOwner, touchAtime, touchMtime } from './inode.ts';
 import { dirLlseek, genericFileLlseek } from './llseek.ts';
 import { noOpenFileOps, specialFileOps } from './special.ts';
 
-/** Largest file in bytes: the page cache's index has 40 bits. */
-const MAX_FILE_BYTES = 2 ** 52;
 /** Linux's default: half of the memory. */
 const MEMORY_SHARE = 2;
 /** Allocations after which page use is counted anew: faults on mappings are not noticed. */
@@ -195,7 +194,7 @@ function noSpace(inode: Inode, start: number, end: number): boolean {
 function regWrite(file: File, from: IovIter, pos: number): number {
   const { inode } = file;
   const end = pos + from.remaining;
-  if (end > MAX_FILE_BYTES) return -EFBIG;
+  if (end > MAX_LFS_FILESIZE) return -EFBIG;
   if ((inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM;
   if ((inode.seals & F_SEAL_GROW) !== 0 && end > inode.size) return -EPERM;
   if (noSpace(inode, pos, end)) return -ENOSPC;
@@ -207,7 +206,7 @@ function regWrite(file: File, from: IovIter, pos: number): number {
 }
 
 function setSize(inode: Inode, size: number): number {
-  if (size > MAX_FILE_BYTES) return -EFBIG;
+  if (size > MAX_LFS_FILESIZE) return -EFBIG;
   const shrinks = size < inode.size;
   if (shrinks && (inode.seals & F_SEAL_SHRINK) !== 0) return -EPERM;
   if (size > inode.size && (inode.seals & F_SEAL_GROW) !== 0) return -EPERM;
@@ -254,7 +253,7 @@ function fallocate(file: File, mode: number, offset: number, len: number): numbe
   const end = offset + len;
   const known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
   if ((mode & ~known) !== 0) return -EOPNOTSUPP;
-  if (end > MAX_FILE_BYTES) return -EFBIG;
+  if (end > MAX_LFS_FILESIZE) return -EFBIG;
   const keep = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
   const punch = (mode & FALLOC_FL_PUNCH_HOLE) !== 0;
   if (punch && !keep) return -EOPNOTSUPP;

@@ -1,11 +1,14 @@
 /** Files as mm sees them: which VMAs map one (i_mmap), and which cache a page is in. */
 
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { bugOn } from '../lib/assert.ts';
 import { AddressSpace, type PgData, type Vma } from './mm_types.ts';
 
-/** Behind the last page of any file: sizes end at 2^52 bytes. */
-export const LAST_INDEX = 2 ** 40;
+/** Largest file in bytes: the index of a page cache has 40 bits. @linux include/linux/fs.h */
+export const MAX_LFS_FILESIZE = 2 ** 52;
+/** Behind the last page of any file. */
+export const LAST_INDEX = MAX_LFS_FILESIZE / PAGE_SIZE;
 
 /** Links a file VMA into its mapping's i_mmap. */
 export function vmaLinkFile(vma: Vma): void {

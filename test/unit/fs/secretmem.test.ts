@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { File } from '../../../src/fs/fs_types.ts';
 import { vfsRead, vfsWrite } from '../../../src/fs/read_write.ts';
 import { secretmemFileCreate } from '../../../src/fs/secretmem.ts';
+import { MAX_LFS_FILESIZE } from '../../../src/mm/address_space.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { iovKernel } from '../../../src/mm/iov_iter.ts';
 import { doMadvise } from '../../../src/mm/madvise.ts';
@@ -15,7 +16,7 @@ import { userFault } from '../../../src/mm/fault.ts';
 import { FAULT_FLAG_WRITE, VM_FAULT_OOM, VM_FAULT_SIGBUS } from '../../../src/mm/vm_fault.ts';
 import { VM_DONTDUMP, VM_LOCKED, vmaIsSecretmem } from '../../../src/mm/vma.ts';
 import { tryToFreePages } from '../../../src/mm/vmscan.ts';
-import { EINVAL, ENOMEM, ESPIPE } from '../../../src/uapi/errno.ts';
+import { EFBIG, EINVAL, ENOMEM, ESPIPE } from '../../../src/uapi/errno.ts';
 import {
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
@@ -85,6 +86,16 @@ describe('memfd_secret()', () => {
     assert.equal(secret.resize(3 * PAGE), 0);
     for (const size of [0, PAGE, 3 * PAGE, 4 * PAGE]) assert.equal(secret.resize(size), -EINVAL);
     assert.equal(secret.file.inode.size, 3 * PAGE);
+    secret.end();
+  });
+
+  it('gets no size that pages of its cache could not be found by', () => {
+    const secret = new Secret(0);
+    assert.equal(secret.resize(MAX_LFS_FILESIZE + PAGE), -EFBIG);
+    assert.equal(secret.resize(MAX_LFS_FILESIZE), 0);
+    const last = MAX_LFS_FILESIZE / PAGE - 1;
+    map(secret.mm, BASE, PAGE, { file: secret.file, flags: MAP_SHARED, pgoff: last });
+    touch(secret.mm, BASE, PAGE, 7);
     secret.end();
   });
 
