@@ -22,7 +22,6 @@ const PROGRAMS = [
   'pipes',
   'proc_memory',
   'processes',
-  'random_memory',
   'signals',
   'sockets',
   'userfaultfd',
