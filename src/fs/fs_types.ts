@@ -24,8 +24,16 @@ import {
 import type { SwapDevice } from '../mm/swap_types.ts';
 import type { UserStruct } from '../mm/secretmem.ts';
 import { destroyMapping } from '../mm/truncate.ts';
-import { EBADF, EMFILE, ENODEV } from '../uapi/errno.ts';
-import { F_SEAL_SEAL, O_ACCMODE, O_PATH, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
+import { EBADF, EMFILE, ENODEV, EOPNOTSUPP } from '../uapi/errno.ts';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  F_SEAL_SEAL,
+  O_ACCMODE,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+} from '../uapi/fcntl.ts';
 import { type FileLocks, locksRemoveFile, locksRemovePosix } from './locks.ts';
 
 /** A point on the wall clock. */
@@ -402,6 +410,11 @@ export class File implements VmFile {
   mmap(vma: Vma): number {
     const { mmap } = this.fOps;
     return mmap === undefined ? -ENODEV : mmap.call(this.fOps, this, vma);
+  }
+
+  punchHole(start: number, end: number): number {
+    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return this.fOps.fallocate?.(this, mode, start, end - start) ?? -EOPNOTSUPP;
   }
 
   mapsName(): string {

@@ -259,7 +259,7 @@ function fallocate(file: File, mode: number, offset: number, len: number): numbe
   if (punch && !keep) return -EOPNOTSUPP;
   if (!keep && end > inode.size && (inode.seals & F_SEAL_GROW) !== 0) return -EPERM;
   if ((mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) !== 0) {
-    if ((inode.seals & F_SEAL_WRITE) !== 0) return -EPERM;
+    if ((inode.seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) !== 0) return -EPERM;
     const last = Math.min(end, inode.size);
     const lower = lowerOf(inode);
     const shown = lower === null ? 0 : Math.min(lower.bytes, last);

@@ -41,7 +41,6 @@ import { ADDRESS_LIMIT } from './mmap_limits.ts';
 import type { MmStruct, Vma } from './mm_types.ts';
 import { vmaIsSealed } from './mseal.ts';
 import { updateHiwaterRss } from './rss.ts';
-import { truncatePagecacheRange } from './truncate.ts';
 import {
   VM_DONTCOPY,
   VM_DONTDUMP,
@@ -249,11 +248,8 @@ function remove(vma: Vma, start: Vaddr, end: Vaddr): number {
   if ((vma.flags & VM_LOCKED) !== 0 || vma.file === null) return -EINVAL;
   const shared = VM_SHARED | VM_MAYWRITE;
   if ((vma.flags & shared) !== shared) return -EACCES;
-  const { mapping } = vma.file;
-  if (!mapping.swapBacked) return -EOPNOTSUPP;
   const offset = vma.pgoff * PAGE_SIZE - vma.start;
-  truncatePagecacheRange(mapping, start + offset, end + offset);
-  return 0;
+  return vma.file.punchHole?.(start + offset, end + offset) ?? -EOPNOTSUPP;
 }
 
 /** @returns 0 or -EINVAL. @linux mm/madvise.c:madvise_cold, madvise_pageout */
@@ -397,7 +393,7 @@ export function vectorMadvise(
 }
 
 /**
- * PR_SET_VMA_ANON_NAME: the name that /proc/PID/maps shows for private anonymous memory.
+ * PR_SET_VMA_ANON_NAME: the name that /proc/PID/maps shows for anonymous memory.
  *
  * @param name as it stands in `[anon:name]`; null takes the name away.
  * @returns 0; -EINVAL (not aligned); -EBADF (a file is mapped there); -ENOMEM (something is not
@@ -413,6 +409,8 @@ export function madviseSetAnonName(
   if (!rangeOk(start, len)) return -EINVAL;
   if (len === 0) return 0;
   return walkVmas(mm, start, start + pageAlignUp(len), (vma, from, to) =>
-    vma.file !== null ? -EBADF : updateVma(vma, from, to, vma.flags, name),
+    vma.file !== null && vma.file.anonShmem !== true
+      ? -EBADF
+      : updateVma(vma, from, to, vma.flags, name),
   );
 }

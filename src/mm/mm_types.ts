@@ -31,6 +31,10 @@ export interface VmFile {
   readonly fMode?: number;
   /** Sets `vma.ops` of a new mapping; absent: the page cache backs it. @returns 0 or -errno. */
   mmap?(vma: Vma): number;
+  /** Makes [start, end) a hole, which reads as zeros; absent: its file system has none. @returns 0 or -errno. */
+  punchHole?(start: number, end: number): number;
+  /** Shared anonymous memory, which may be named as the private kind may. */
+  readonly anonShmem?: true;
   /** Path as /proc/PID/maps prints it, as a byte string. */
   mapsName(): string;
   /** Device and inode numbers for /proc/PID/maps. */

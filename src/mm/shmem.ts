@@ -5,7 +5,7 @@
  */
 
 import { AddressSpace, type PgData, type VmFile } from './mm_types.ts';
-import { destroyMapping } from './truncate.ts';
+import { destroyMapping, truncatePagecacheRange } from './truncate.ts';
 
 /** Device number that Linux prints for shared anonymous mappings: 00:01. */
 const SHMEM_DEV = 1;
@@ -14,6 +14,7 @@ class ShmemFile implements VmFile {
   readonly mapping: AddressSpace;
   readonly dev = SHMEM_DEV;
   readonly ino: number;
+  readonly anonShmem = true;
   private readonly name: string;
   private refs = 1;
 
@@ -29,6 +30,11 @@ class ShmemFile implements VmFile {
 
   putFile(): void {
     if (--this.refs === 0) destroyMapping(this.mapping);
+  }
+
+  punchHole(start: number, end: number): number {
+    truncatePagecacheRange(this.mapping, start, end);
+    return 0;
   }
 
   mapsName(): string {

@@ -87,6 +87,8 @@ class World {
         return model.madvise(proc, step.page, step.len, step.advice);
       case 'mlock':
         return model.mlock(proc, step.page, step.len, step.kind);
+      case 'mseal':
+        return model.mseal(proc, step.page, step.len);
       case 'mremap':
         return model.mremap(proc, { ...step, fixed: step.fixed && step.mayMove }, vmaEnd, got);
       case 'brk':
@@ -146,6 +148,25 @@ function injectable(step: Step, proc: model.Proc, vmaEnd: number): boolean {
   return true;
 }
 
+/**
+ * Steps whose result depends on what is one mapping: locked memory is faulted in up to the first
+ * guard of each, and of several to move those before a sealed one have moved.
+ */
+function dependsOnVmas(step: Step, proc: model.Proc, vmaEnd: number): boolean {
+  if (step.op === 'mremap') {
+    const { page, oldLen, newPage } = step;
+    if (page + oldLen <= vmaEnd) return false;
+    return model.isSealed(proc, page, oldLen) || model.isSealed(proc, newPage, oldLen);
+  }
+  if (step.op !== 'mprotect') return false;
+  for (let at = step.page; at < step.page + step.len; at++) {
+    const state = proc.pages.get(at);
+    if (state?.guard === true && state.locked === model.LOCKED && state.handle !== null)
+      return true;
+  }
+  return false;
+}
+
 class Run {
   readonly world = new World();
   readonly machines: readonly TestMachine[];
@@ -192,6 +213,7 @@ class Run {
     if (step.op === 'fork' && world.procs.length >= MAX_PROCS) return;
     if (step.op === 'exit' && world.procs.length === 1) return;
     const vmaEnd = step.op === 'mremap' ? this.machines[0]!.vmaEnd(proc, step.page) : 0;
+    if (dependsOnVmas(step, world.procs[proc]!, vmaEnd)) return;
     const inject = injectable(step, world.procs[proc]!, vmaEnd);
     const want = inject ? world.ahead(proc).apply(step, 0, vmaEnd, -1) : 0;
     for (const machine of this.machines) machine.activate(proc);

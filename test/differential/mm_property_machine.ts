@@ -48,10 +48,12 @@ import {
   type VmFile,
 } from '../../src/mm/mm_types.ts';
 import { doMmap, doMunmap } from '../../src/mm/mmap.ts';
+import { doMseal } from '../../src/mm/mseal.ts';
 import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
 import { pageAnon, PG_SWAPCACHE } from '../../src/mm/page.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
+import { pteIsGuard } from '../../src/arch/riscv/pgtable.ts';
 import { pathFlags, ptePtrOf } from '../../src/mm/pgtable.ts';
 import { mmUsage } from '../../src/mm/rss.ts';
 import {
@@ -63,7 +65,11 @@ import {
   type SwapEntry,
 } from '../../src/mm/swap_types.ts';
 import { doSwapoff } from '../../src/mm/swapoff.ts';
-import { destroyMapping, truncateInodePages } from '../../src/mm/truncate.ts';
+import {
+  destroyMapping,
+  truncateInodePages,
+  truncatePagecacheRange,
+} from '../../src/mm/truncate.ts';
 import { getUser32, putUser32 } from '../../src/mm/uaccess.ts';
 import { tryToFreePages } from '../../src/mm/vmscan.ts';
 import {
@@ -73,6 +79,7 @@ import {
   VM_LOCKED,
   VM_LOCKONFAULT,
   VM_MAYSHARE,
+  VM_SEALED,
   VM_SHARED,
   VM_WIPEONFORK,
   vmaPages,
@@ -112,7 +119,7 @@ import {
 } from './mm_property_steps.ts';
 import { pageoutRange, testSwapon } from '../unit/mm/harness.ts';
 
-const READABLE = PTE_U | PTE_R;
+const READABLE = PTE_V | PTE_U | PTE_R;
 const MEMORY = 16 * 1024 * 1024;
 /** Less than the largest programs use, so that swap is full now and then. */
 const SWAP_SLOTS = 700;
@@ -133,6 +140,10 @@ class OpenFile implements VmFile {
   }
   putFile(): void {
     this.refs--;
+  }
+  punchHole(start: number, end: number): number {
+    truncatePagecacheRange(this.mapping, start, end);
+    return 0;
   }
   mapsName(): string {
     return '/file';
@@ -296,6 +307,8 @@ export class TestMachine {
         return doMadvise(mm, step.page * PAGE_SIZE, step.len * PAGE_SIZE, step.advice);
       case 'mlock':
         return this.mlock(mm, step.page * PAGE_SIZE, step.len * PAGE_SIZE, step.kind);
+      case 'mseal':
+        return doMseal(mm, step.page * PAGE_SIZE, step.len * PAGE_SIZE);
       case 'mremap':
         return inPages(this.mremap(mm, step));
       case 'brk':
@@ -430,11 +443,14 @@ export class TestMachine {
     assert.equal((flags & VM_DONTCOPY) !== 0, state.dontFork, `${where}: MADV_DONTFORK`);
     assert.equal((flags & VM_WIPEONFORK) !== 0, state.wipeOnFork, `${where}: MADV_WIPEONFORK`);
     assert.equal((flags & VM_DONTDUMP) !== 0, state.dontDump, `${where}: MADV_DONTDUMP`);
+    assert.equal((flags & VM_SEALED) !== 0, state.sealed, `${where}: sealed`);
     const lock = (flags & VM_LOCKED) === 0 ? 0 : (flags & VM_LOCKONFAULT) === 0 ? 1 : 2;
     assert.equal(lock, state.locked, `${where}: locked`);
     assert.equal(vma.file === null, state.handle === null, `${where}: file`);
     const index = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
     if (vma.file !== null) assert.equal(index, state.index, `${where}: file offset`);
+    assert.equal(pteIsGuard(this.pteAt(vma.mm, addr)), state.guard, `${where}: guard`);
+    if (state.guard) return;
     const want = contentOf(state);
     const got = this.contentAt(vma, addr, index);
     if (want === null)

@@ -4,7 +4,7 @@
  * be tellable from this.
  */
 
-import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM } from '../../src/uapi/errno.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EPERM } from '../../src/uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_DODUMP,
@@ -13,8 +13,10 @@ import {
   MADV_DONTFORK,
   MADV_DONTNEED,
   MADV_FREE,
-  MADV_PAGEOUT,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
   MADV_KEEPONFORK,
+  MADV_PAGEOUT,
   MADV_POPULATE_READ,
   MADV_POPULATE_WRITE,
   MADV_REMOVE,
@@ -65,6 +67,9 @@ export interface PageState {
   wipeOnFork: boolean;
   dontDump: boolean;
   locked: number;
+  /** Any touch is SIGSEGV. */
+  guard: boolean;
+  sealed: boolean;
 }
 
 export class Proc {
@@ -86,7 +91,8 @@ export class Proc {
     for (const [page, state] of this.pages) {
       if (state.dontFork) continue;
       const own = state.wipeOnFork ? null : state.own;
-      child.pages.set(page, { ...state, own, locked: UNLOCKED });
+      const guard = state.guard && !state.wipeOnFork;
+      child.pages.set(page, { ...state, own, guard, locked: UNLOCKED });
     }
     child.startBrk = this.startBrk;
     child.brk = this.brk;
@@ -99,9 +105,16 @@ export function isFree(proc: Proc, page: number, len: number): boolean {
   return true;
 }
 
-/** @returns null where an access is SIGBUS. */
+/** @returns true when a page of the range is sealed, which forbids to unmap or replace it. */
+export function isSealed(proc: Proc, page: number, len: number): boolean {
+  for (let i = 0; i < len; i++) if (proc.pages.get(page + i)?.sealed === true) return true;
+  return false;
+}
+
+/** @returns null where an access is SIGBUS or SIGSEGV. */
 export function contentOf(state: PageState): Content | null {
   const { handle } = state;
+  if (state.guard) return null;
   if (handle !== null && state.index >= handle.object.size) return null;
   if (state.own !== null) return state.own;
   return handle === null ? ZERO : (handle.object.pages.get(state.index) ?? ZERO);
@@ -159,6 +172,7 @@ export function mmap(proc: Proc, a: MmapArgs, got: number): number {
   const asHinted = fixed || (a.mode === 'hint' && isFree(proc, a.page, len));
   const page = asHinted ? a.page : chosenPlace(proc, got, len);
   if (page < 0) return page;
+  if (isSealed(proc, page, len)) return -EPERM;
   unmap(proc, page, len);
   const backing =
     shared && handle === null ? { object: new FileObject(len), writable: true } : handle;
@@ -174,6 +188,8 @@ export function mmap(proc: Proc, a: MmapArgs, got: number): number {
       wipeOnFork: false,
       dontDump: false,
       locked: a.locked ? LOCKED : UNLOCKED,
+      guard: false,
+      sealed: false,
     });
   }
   if (a.populate || a.locked) populateRange(proc, page, len, true);
@@ -182,6 +198,7 @@ export function mmap(proc: Proc, a: MmapArgs, got: number): number {
 
 export function munmap(proc: Proc, page: number, len: number): number {
   if (len === 0) return -EINVAL;
+  if (isSealed(proc, page, len)) return -EPERM;
   unmap(proc, page, len);
   return 0;
 }
@@ -191,6 +208,7 @@ export function mprotect(proc: Proc, page: number, len: number, prot: number): n
     const state = proc.pages.get(at);
     if (state === undefined) return -ENOMEM;
     if ((prot & PROT_WRITE) !== 0 && !state.mayWrite) return -EACCES;
+    if (state.sealed) return -EPERM;
     const becomesWritable = (prot & ~state.prot & PROT_WRITE) !== 0;
     state.prot = prot;
     if (becomesWritable && !state.shared && state.locked === LOCKED) populatePage(state, true);
@@ -209,7 +227,22 @@ function adviseFlags(state: PageState, advice: number): number {
   return 0;
 }
 
+const DISCARDS: readonly number[] = [
+  MADV_DONTFORK,
+  MADV_DONTNEED,
+  MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_REMOVE,
+  MADV_WIPEONFORK,
+];
+
+function sealForbids(state: PageState, advice: number): boolean {
+  const loses = state.sealed && state.handle === null && (state.prot & PROT_WRITE) === 0;
+  return loses && DISCARDS.includes(advice);
+}
+
 function advisePage(state: PageState, advice: number): number {
+  if (sealForbids(state, advice)) return -EPERM;
   switch (advice) {
     case MADV_FREE:
     case MADV_DONTNEED:
@@ -222,6 +255,14 @@ function advisePage(state: PageState, advice: number): number {
       if (state.locked !== UNLOCKED || state.handle === null) return -EINVAL;
       if (!state.shared || !state.mayWrite) return -EACCES;
       state.handle.object.pages.delete(state.index);
+      return 0;
+    case MADV_GUARD_INSTALL:
+      if (state.locked !== UNLOCKED) return -EINVAL;
+      state.own = null;
+      state.guard = true;
+      return 0;
+    case MADV_GUARD_REMOVE:
+      state.guard = false;
       return 0;
     case MADV_COLD:
     case MADV_PAGEOUT:
@@ -268,10 +309,18 @@ export function mlock(proc: Proc, page: number, len: number, kind: number): numb
   return populateRange(proc, page, len, false) === 0 ? 0 : -ENOMEM;
 }
 
+export function mseal(proc: Proc, page: number, len: number): number {
+  for (let at = page; at < page + len; at++) if (!proc.pages.has(at)) return -ENOMEM;
+  for (let at = page; at < page + len; at++) proc.pages.get(at)!.sealed = true;
+  return 0;
+}
+
 export function brk(proc: Proc, to: number): number {
   if (to < proc.startBrk) return proc.brk;
-  if (to < proc.brk) unmap(proc, to, proc.brk - to);
-  else if (to > proc.brk) {
+  if (to < proc.brk) {
+    if (isSealed(proc, to, proc.brk - to)) return proc.brk;
+    unmap(proc, to, proc.brk - to);
+  } else if (to > proc.brk) {
     // One page stays free behind the heap.
     if (!isFree(proc, proc.brk, to - proc.brk + 1)) return proc.brk;
     for (let page = proc.brk; page < to; page++) {
@@ -286,6 +335,8 @@ export function brk(proc: Proc, to: number): number {
         wipeOnFork: false,
         dontDump: false,
         locked: UNLOCKED,
+        guard: false,
+        sealed: false,
       });
     }
   }
@@ -310,13 +361,15 @@ function movePages(proc: Proc, a: MremapArgs, oldLen: number, to: number): void 
   for (let i = 0; i < newLen; i++) {
     const from = i < oldLen ? proc.pages.get(page + i)! : first;
     const index = first.index + i;
-    moved.push({ ...from, index, own: i < oldLen ? from.own : null });
+    const own = i < oldLen ? from.own : null;
+    moved.push({ ...from, index, own, guard: i < oldLen && from.guard });
   }
   unmap(proc, to, newLen);
   for (let i = 0; i < oldLen; i++) {
     const old = proc.pages.get(page + i)!;
     if (a.dontUnmap) {
       old.own = null;
+      old.guard = false;
       old.locked = UNLOCKED;
     } else proc.pages.delete(page + i);
   }
@@ -337,6 +390,7 @@ function moveSeveral(proc: Proc, a: MremapArgs): void {
 function mremapTo(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): number {
   const { page, newLen, newPage } = a;
   if (a.fixed && a.oldLen === newLen) {
+    if (isSealed(proc, newPage, newLen)) return -EPERM;
     moveSeveral(proc, a);
     return newPage;
   }
@@ -346,6 +400,8 @@ function mremapTo(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): numbe
   const asHinted = a.fixed || isFree(proc, newPage, newLen);
   const to = asHinted ? newPage : chosenPlace(proc, got, newLen);
   if (to < 0) return to;
+  if (isSealed(proc, to, newLen)) return -EPERM;
+  if (isSealed(proc, page + newLen, a.oldLen - newLen)) return -EPERM;
   movePages(proc, a, oldLen, to);
   unmap(proc, page + newLen, Math.max(0, a.oldLen - newLen));
   return to;
@@ -354,7 +410,12 @@ function mremapTo(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): numbe
 function growInPlace(proc: Proc, page: number, oldLen: number, newLen: number): void {
   const last = proc.pages.get(page + oldLen - 1)!;
   for (let i = oldLen; i < newLen; i++) {
-    proc.pages.set(page + i, { ...last, index: last.index + 1 + i - oldLen, own: null });
+    proc.pages.set(page + i, {
+      ...last,
+      index: last.index + 1 + i - oldLen,
+      own: null,
+      guard: false,
+    });
   }
   if (last.locked !== UNLOCKED) populateRange(proc, page + oldLen, newLen - oldLen, true);
 }
@@ -368,8 +429,10 @@ export function mremap(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): 
   if (placed && page + oldLen > a.newPage && a.newPage + newLen > page) return -EINVAL;
   const state = proc.pages.get(page);
   if (state === undefined) return -EFAULT;
+  if (state.sealed) return -EPERM;
   if (placed) return mremapTo(proc, a, vmaEnd, got);
   if (oldLen >= newLen) {
+    if (isSealed(proc, page + newLen, oldLen - newLen)) return -EPERM;
     unmap(proc, page + newLen, oldLen - newLen);
     return page;
   }

@@ -9,6 +9,8 @@ import {
   MADV_DONTFORK,
   MADV_DONTNEED,
   MADV_FREE,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
   MADV_KEEPONFORK,
   MADV_PAGEOUT,
   MADV_POPULATE_READ,
@@ -73,6 +75,7 @@ export type Step = Base &
         readonly advice: number;
       }
     | { readonly op: 'mlock'; readonly page: number; readonly len: number; readonly kind: number }
+    | { readonly op: 'mseal'; readonly page: number; readonly len: number }
     | {
         readonly op: 'mremap';
         readonly page: number;
@@ -112,12 +115,13 @@ const WEIGHTS: readonly (readonly [Op, number])[] = [
   ['read', 10],
   ['munmap', 7],
   ['mprotect', 9],
-  ['madvise', 9],
+  ['madvise', 11],
   ['mremap', 10],
   ['fork', 9],
   ['exit', 5],
   ['brk', 4],
   ['mlock', 3],
+  ['mseal', 1],
   ['filewrite', 3],
   ['truncate', 1],
 ];
@@ -144,6 +148,9 @@ const ADVICE = [
   MADV_DODUMP,
   MADV_WILLNEED,
   MADV_COLD,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_INSTALL,
+  MADV_GUARD_REMOVE,
 ] as const;
 /** Under pressure nobody knows what of MADV_FREE's pages is left. */
 const SWAP_ADVICE = [
@@ -318,6 +325,8 @@ class Generator {
         return this.madvise(base);
       case 'mlock':
         return { ...base, op, page, len: Math.min(len, 12), kind: random.below(3) };
+      case 'mseal':
+        return { ...base, op, page, len: Math.min(len, 1 + random.below(6)) };
       case 'mremap':
         return this.mremap(base);
       case 'brk':

@@ -4,6 +4,7 @@ import { doTruncate, vfsChmod, vfsChown, vfsTruncate, vfsUtimes } from '../../..
 import { killAllSuperBlocks } from '../../../src/fs/super.ts';
 import { vfsMkdir } from '../../../src/fs/namei_create.ts';
 import { vfsRmdir, vfsUnlink } from '../../../src/fs/namei_remove.ts';
+import { doMadvise } from '../../../src/mm/madvise.ts';
 import { doMmap, doMunmap } from '../../../src/mm/mmap.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { mmput } from '../../../src/mm/fork.ts';
@@ -11,6 +12,8 @@ import { getUser32, putUser32 } from '../../../src/mm/uaccess.ts';
 import { EFBIG, EINVAL, ENODEV, ENOSPC, ENXIO, EPERM } from '../../../src/uapi/errno.ts';
 import {
   AT_FDCWD,
+  F_SEAL_FUTURE_WRITE,
+  F_SEAL_WRITE,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
   FALLOC_FL_ZERO_RANGE,
@@ -23,7 +26,13 @@ import {
   SEEK_HOLE,
   SEEK_SET,
 } from '../../../src/uapi/fcntl.ts';
-import { MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE } from '../../../src/uapi/mman.ts';
+import {
+  MADV_REMOVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  PROT_READ,
+  PROT_WRITE,
+} from '../../../src/uapi/mman.ts';
 import { testMm } from '../mm/harness.ts';
 import {
   list,
@@ -110,6 +119,24 @@ describe('tmpfs files', () => {
     assert.equal(read(file, 9, 4 * PAGE - 2), 'x\0\0');
     assert.equal(fallocate(file, FALLOC_FL_KEEP_SIZE, 0, 10 * PAGE), 0);
     assert.equal(file.inode.size, 4 * PAGE + 1);
+    file.putFile();
+  });
+
+  it('get holes by MADV_REMOVE, unless they are sealed', () => {
+    const { ctx, vfs } = testTree();
+    const file = mustOpen(ctx, '/f', O_CREAT | O_RDWR);
+    write(file, 'x'.repeat(3 * PAGE));
+    const mm = testMm(vfs.pgdat);
+    const at = doMmap(mm, 0, 3 * PAGE, RW, MAP_SHARED, file, 0);
+    assert.equal(doMadvise(mm, at + PAGE, PAGE, MADV_REMOVE), 0);
+    assert.equal(file.mapping.pages.size, 2);
+    assert.equal(read(file, 3, 2 * PAGE - 1), '\0xx');
+    for (const seal of [F_SEAL_WRITE, F_SEAL_FUTURE_WRITE]) {
+      file.inode.seals = seal;
+      assert.equal(doMadvise(mm, at, PAGE, MADV_REMOVE), -EPERM);
+    }
+    assert.equal(read(file, 1, 0), 'x');
+    mmput(mm);
     file.putFile();
   });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { vmaName } from '../../../src/fs/proc/vma_name.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import {
   doMadvise,
@@ -8,6 +9,7 @@ import {
   vectorMadvise,
 } from '../../../src/mm/madvise.ts';
 import { doMlock } from '../../../src/mm/mlock.ts';
+import type { VmFile } from '../../../src/mm/mm_types.ts';
 import { findVma } from '../../../src/mm/mmap.ts';
 import { doMprotect } from '../../../src/mm/mprotect.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
@@ -15,7 +17,7 @@ import { mmRssPages } from '../../../src/mm/rss.ts';
 import { shmemFileSetup } from '../../../src/mm/shmem.ts';
 import { putUser32 } from '../../../src/mm/uaccess.ts';
 import { VM_HUGEPAGE, VM_NOHUGEPAGE, VM_RAND_READ, VM_SEQ_READ } from '../../../src/mm/vma.ts';
-import { EACCES, EBADF, EFAULT, EINVAL, ENOMEM } from '../../../src/uapi/errno.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP } from '../../../src/uapi/errno.ts';
 import {
   MADV_COLD,
   MADV_COLLAPSE,
@@ -43,6 +45,12 @@ import {
   PROT_READ,
 } from '../../../src/uapi/mman.ts';
 import { BASE, map, PAGE, peek, PMD, testMm, testPgData, touch } from './harness.ts';
+
+/** The same file as a file system without holes would show it. */
+function plainFile(file: VmFile): VmFile {
+  const { mapping, dev, ino } = file;
+  return { mapping, dev, ino, getFile() {}, putFile() {}, mapsName: () => '/plain' };
+}
 
 describe('doMadvise()', () => {
   it('refuses unknown advice and odd ranges, and passes over holes with an error', () => {
@@ -172,6 +180,8 @@ describe('doMadvise()', () => {
     assert.equal(peek(mm, BASE + PMD), 5, 'a private copy stays');
     map(mm, BASE + 2 * PMD, PAGE);
     assert.equal(doMadvise(mm, BASE + 2 * PMD, PAGE, MADV_REMOVE), -EINVAL);
+    map(mm, BASE + 2 * PMD, PAGE, { file: plainFile(file), flags: MAP_SHARED });
+    assert.equal(doMadvise(mm, BASE + 2 * PMD, PAGE, MADV_REMOVE), -EOPNOTSUPP);
     checkPageTables(pgdat);
     mmput(mm);
     file.putFile();
@@ -261,7 +271,7 @@ describe('madviseSetAnonName()', () => {
     const mm = testMm(pgdat);
     const file = shmemFileSetup(pgdat, 'file', PAGE);
     map(mm, BASE, 3 * PAGE);
-    map(mm, BASE + PMD, PAGE, { file });
+    map(mm, BASE + PMD, PAGE, { file: plainFile(file) });
     assert.equal(madviseSetAnonName(mm, BASE + PAGE, PAGE, 'heap'), 0);
     assert.equal(mm.vmas.size, 4);
     assert.equal(findVma(mm, BASE + PAGE)!.anonName, 'heap');
@@ -270,6 +280,9 @@ describe('madviseSetAnonName()', () => {
     assert.equal(madviseSetAnonName(mm, BASE + PMD, PAGE, 'x'), -EBADF);
     assert.equal(madviseSetAnonName(mm, BASE, 4 * PAGE, 'x'), -ENOMEM);
     assert.equal(madviseSetAnonName(mm, BASE + 1, PAGE, 'x'), -EINVAL);
+    map(mm, BASE + PMD, PAGE, { file, flags: MAP_SHARED });
+    assert.equal(madviseSetAnonName(mm, BASE + PMD, PAGE, 'x'), 0, 'shared anonymous memory');
+    assert.equal(vmaName(findVma(mm, BASE + PMD)!), '[anon_shmem:x]');
     mmput(mm);
     file.putFile();
   });
