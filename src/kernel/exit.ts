@@ -132,8 +132,8 @@ function notifyParent(kernel: Kernel, signal: SignalStruct): void {
     releaseProcess(kernel, signal);
     return;
   }
-  const ignored = sig === SIGCHLD && parentIgnoresChildren(parent);
-  if (sig > 0) sendToGroup(parent, exitSigInfo(leader, sig, signal.exitCode));
+  const ignored = signal.autoreap || (sig === SIGCHLD && parentIgnoresChildren(parent));
+  if (sig > 0 && !signal.autoreap) sendToGroup(parent, exitSigInfo(leader, sig, signal.exitCode));
   if (ignored) releaseProcess(kernel, signal);
   parent.waitChildExit?.wakeAll();
 }
@@ -259,7 +259,7 @@ export function ptraceDetachTask(kernel: Kernel, tracer: Task, task: Task): void
   if (task !== signal.leader) releaseZombieThread(kernel, task);
   else if (!signal.zombie || signal.zombieThreads !== 0) return;
   else if (signal.parent !== tracer.signal) notifyParent(kernel, signal);
-  else if (parentIgnoresChildren(tracer.signal)) {
+  else if (signal.autoreap || parentIgnoresChildren(tracer.signal)) {
     tracer.signal.waitChildExit?.wakeAll();
     releaseProcess(kernel, signal);
   }

@@ -15,12 +15,15 @@ import { MMF_COW_PTE, MMF_COW_PTE_READY } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { putUser32 } from '../mm/uaccess.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
+import { CAP_SYS_ADMIN } from '../uapi/capability.ts';
 import { PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK } from '../uapi/ptrace.ts';
-import { PIDFD_THREAD } from '../uapi/pidfd.ts';
+import { PIDFD_AUTOKILL, PIDFD_THREAD } from '../uapi/pidfd.ts';
 import { RLIMIT_NOFILE, RLIMIT_NPROC } from '../uapi/resource.ts';
 import {
+  CLONE_AUTOREAP_HI,
   CLONE_CHILD_CLEARTID,
   CLONE_CHILD_SETTID,
+  CLONE_CLEAR_SIGHAND_HI,
   CLONE_DETACHED,
   CLONE_FILES,
   CLONE_FS,
@@ -31,9 +34,11 @@ import {
   CLONE_NEWPID,
   CLONE_NEWUSER,
   CLONE_NEWUTS,
+  CLONE_NNP_HI,
   CLONE_PARENT,
   CLONE_PARENT_SETTID,
   CLONE_PIDFD,
+  CLONE_PIDFD_AUTOKILL_HI,
   CLONE_PTRACE,
   CLONE_SETTLS,
   CLONE_SIGHAND,
@@ -43,6 +48,7 @@ import {
   CLONE_VM,
 } from '../uapi/sched.ts';
 import { NSIG, SIGCHLD } from '../uapi/signal.ts';
+import { capable } from './cred.ts';
 import { taskJoinGroupStop } from './jobctl.ts';
 import type { Kernel } from './kernel.ts';
 import { isRestart } from './entry.ts';
@@ -84,6 +90,8 @@ const ECALL_BYTES = 4;
 export interface KernelCloneArgs {
   /** CLONE_* without the exit signal. */
   readonly flags: number;
+  /** CLONE_*_HI, which only clone3 can say. */
+  readonly high: number;
   readonly exitSignal: number;
   /** Stack pointer of the child; 0 keeps the parent's. */
   readonly stack: number;
@@ -92,23 +100,37 @@ export interface KernelCloneArgs {
   readonly childTid: number;
   /** Where the descriptor goes with CLONE_PIDFD. */
   readonly pidfd: number;
-  /** CLONE_CLEAR_SIGHAND. */
-  readonly clearSighand: boolean;
+}
+
+/** CLONE_AUTOREAP and kin. @returns 0, -EINVAL or -EPERM. */
+function checkHighFlags(parent: Task, args: KernelCloneArgs): number {
+  const { flags, high } = args;
+  const autoreap = (high & CLONE_AUTOREAP_HI) !== 0;
+  if (autoreap && args.exitSignal !== 0) return -EINVAL;
+  if (autoreap && (flags & (CLONE_THREAD | CLONE_PARENT)) !== 0) return -EINVAL;
+  if ((flags & CLONE_PARENT) !== 0 && parent.signal.autoreap) return -EINVAL;
+  const nnp = (high & CLONE_NNP_HI) !== 0;
+  if (nnp && (flags & CLONE_THREAD) !== 0) return -EINVAL;
+  if ((high & CLONE_PIDFD_AUTOKILL_HI) === 0) return 0;
+  if ((flags & CLONE_PIDFD) === 0 || !autoreap) return -EINVAL;
+  // A child that could gain rights may be killed only by those who have them.
+  return nnp || capable(parent.cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
 
 /** Combinations that cannot be. @returns 0, -EINVAL or -EPERM. @linux copy_process */
-function checkCloneFlags(args: KernelCloneArgs): number {
+function checkCloneFlags(parent: Task, args: KernelCloneArgs): number {
   const { flags } = args;
   if ((flags & CLONE_THREAD) !== 0 && (flags & CLONE_SIGHAND) === 0) return -EINVAL;
   if ((flags & CLONE_SIGHAND) !== 0 && (flags & CLONE_VM) === 0) return -EINVAL;
-  if ((flags & CLONE_SIGHAND) !== 0 && args.clearSighand) return -EINVAL;
+  const clearSighand = (args.high & CLONE_CLEAR_SIGHAND_HI) !== 0;
+  if ((flags & CLONE_SIGHAND) !== 0 && clearSighand) return -EINVAL;
   if ((flags & (CLONE_NEWNS | CLONE_FS)) === (CLONE_NEWNS | CLONE_FS)) return -EINVAL;
   if ((flags & CLONE_NAMESPACES) !== 0) return -EPERM;
   if ((flags & (CLONE_PIDFD | CLONE_DETACHED)) === (CLONE_PIDFD | CLONE_DETACHED)) return -EINVAL;
   const twoResults = CLONE_PIDFD | CLONE_PARENT_SETTID;
   if ((flags & twoResults) === twoResults && args.pidfd === args.parentTid) return -EINVAL;
   if (args.exitSignal < 0 || args.exitSignal > NSIG) return -EINVAL;
-  return 0;
+  return checkHighFlags(parent, args);
 }
 
 function copySighand(old: SighandStruct, args: KernelCloneArgs): SighandStruct {
@@ -118,7 +140,7 @@ function copySighand(old: SighandStruct, args: KernelCloneArgs): SighandStruct {
   }
   old.shared = true;
   const sighand = new SighandStruct(old.actions, true);
-  if (args.clearSighand) flushSignalHandlers(sighand, false);
+  if ((args.high & CLONE_CLEAR_SIGHAND_HI) !== 0) flushSignalHandlers(sighand, false);
   return sighand;
 }
 
@@ -176,7 +198,7 @@ function inheritTask(child: Task, parent: Task, args: KernelCloneArgs): void {
   child.blockedLo = parent.blockedLo;
   child.blockedHi = parent.blockedHi;
   child.personality = parent.personality;
-  child.noNewPrivs = parent.noNewPrivs;
+  child.noNewPrivs = parent.noNewPrivs || (args.high & CLONE_NNP_HI) !== 0;
   child.nice = parent.nice;
   child.schedPolicy = parent.schedPolicy;
   // A thread starts without an alternate stack; vfork's child borrows the parent's.
@@ -198,6 +220,7 @@ function joinFamily(child: Task, parent: Task, args: KernelCloneArgs): void {
   signal.pgrp = parent.signal.pgrp;
   signal.session = parent.signal.session;
   signal.oomScoreAdj = parent.signal.oomScoreAdj;
+  signal.autoreap = (args.high & CLONE_AUTOREAP_HI) !== 0;
   const sibling = (args.flags & CLONE_PARENT) !== 0;
   linkChild(sibling ? parent.signal.parent : parent.signal, signal);
   signal.parentTask = sibling ? parent.signal.parentTask : parent;
@@ -210,7 +233,7 @@ function joinFamily(child: Task, parent: Task, args: KernelCloneArgs): void {
  */
 export function copyProcess(kernel: Kernel, parent: Task, args: KernelCloneArgs): Task | number {
   const { flags } = args;
-  const err = checkCloneFlags(args);
+  const err = checkCloneFlags(parent, args);
   if (err !== 0) return err;
   if (overProcessLimit(kernel, parent)) return -EAGAIN;
   const pid = kernel.allocPid();
@@ -269,9 +292,12 @@ function installPidfd(task: Task, child: Task, args: KernelCloneArgs): number {
     file.putFile();
     return fd;
   }
-  if (putUser32(task.mm!, args.pidfd, fd) === 0) return 0;
-  task.files.close(fd);
-  return -EFAULT;
+  if (putUser32(task.mm!, args.pidfd, fd) !== 0) {
+    task.files.close(fd);
+    return -EFAULT;
+  }
+  if ((args.high & CLONE_PIDFD_AUTOKILL_HI) !== 0) file.flags |= PIDFD_AUTOKILL;
+  return 0;
 }
 
 /** The event that a clone is to its tracer; 0 if the tracer does not want to know. @linux kernel/fork.c:kernel_clone */
@@ -328,13 +354,13 @@ export function kernelClone(kernel: Kernel, task: Task, args: KernelCloneArgs): 
 
 const NO_CLONE_ARGS: KernelCloneArgs = {
   flags: 0,
+  high: 0,
   exitSignal: SIGCHLD,
   stack: 0,
   tls: 0,
   parentTid: 0,
   childTid: 0,
   pidfd: 0,
-  clearSighand: false,
 };
 
 /**

@@ -23,6 +23,7 @@ import { O_RDWR } from '../uapi/fcntl.ts';
 import {
   IOC_SIZE_MASK,
   IOC_SIZE_SHIFT,
+  PIDFD_AUTOKILL,
   PIDFD_GET_INFO_NOSIZE,
   PIDFD_INFO_CREDS,
   PIDFD_INFO_EXIT,
@@ -39,8 +40,10 @@ import {
   PIDFD_THREAD,
 } from '../uapi/pidfd.ts';
 import { POLLHUP, POLLIN, POLLRDNORM } from '../uapi/poll.ts';
+import { SIGKILL } from '../uapi/signal.ts';
 import { PID_FS_MAGIC } from '../uapi/statfs.ts';
 import { HOST_PID, type Kernel } from './kernel.ts';
+import { killProcess } from './signal.ts';
 import { Pid, type Task } from './task.ts';
 
 /** Its owner may do everything; there is no file type. */
@@ -112,7 +115,18 @@ function pidfdIoctl(file: File, cmd: number, arg: number, mm: MmStruct): number 
   return pidfdInfo(file.inode.data as Pid, size, arg, mm);
 }
 
-const pidfdOps: FileOps = { poll: pidfdPoll, showFdinfo: pidfdShowFdinfo, ioctl: pidfdIoctl };
+/** @linux fs/pidfs.c:pidfs_file_release */
+function pidfdRelease(file: File): void {
+  const { task } = file.inode.data as Pid;
+  if ((file.flags & PIDFD_AUTOKILL) !== 0 && task !== null) killProcess(task.signal, SIGKILL);
+}
+
+const pidfdOps: FileOps = {
+  poll: pidfdPoll,
+  showFdinfo: pidfdShowFdinfo,
+  ioctl: pidfdIoctl,
+  release: pidfdRelease,
+};
 
 /** The mount that pidfds are in; it is nowhere in the tree. */
 function pidfsMount(vfs: Vfs): Mount {

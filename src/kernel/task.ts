@@ -226,6 +226,8 @@ export class SignalStruct {
   limits: Rlimits;
   /** PR_SET_CHILD_SUBREAPER. */
   subreaper = false;
+  /** CLONE_AUTOREAP: no zombie is left of it, and its parent hears nothing. */
+  autoreap = false;
   /** It has called execve since fork. */
   didExec = false;
   /** Run time of threads that are gone, and of waited-for children, in ns. */

@@ -12,8 +12,11 @@ import {
   CLONE_ARGS_STACK,
   CLONE_ARGS_STACK_SIZE,
   CLONE_ARGS_TLS,
+  CLONE_AUTOREAP_HI,
   CLONE_CLEAR_SIGHAND_HI,
   CLONE_DETACHED,
+  CLONE_NNP_HI,
+  CLONE_PIDFD_AUTOKILL_HI,
   CSIGNAL,
 } from '../uapi/sched.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
@@ -78,13 +81,13 @@ export function sysCloneCall(kernel: Kernel, task: Task, args: SyscallArgs): num
   const flags = args.int(0);
   const clone: KernelCloneArgs = {
     flags: flags & ~CSIGNAL,
+    high: 0,
     exitSignal: flags & CSIGNAL,
     stack: args.ulong(1),
     parentTid: args.ulong(2),
     pidfd: args.ulong(2),
     tls: args.ulong(3),
     childTid: args.ulong(4),
-    clearSighand: false,
   };
   return kernelClone(kernel, task, clone);
 }
@@ -99,6 +102,9 @@ function copyCloneArgs(task: Task, addr: number, size: number): DataView | numbe
   return new DataView(bytes.buffer);
 }
 
+const KNOWN_CLONE_HI =
+  CLONE_CLEAR_SIGHAND_HI | CLONE_AUTOREAP_HI | CLONE_NNP_HI | CLONE_PIDFD_AUTOKILL_HI;
+
 export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number {
   const view = copyCloneArgs(task, args.ulong(0), args.ulong(1));
   if (typeof view === 'number') return view;
@@ -107,20 +113,20 @@ export function sysClone3(kernel: Kernel, task: Task, args: SyscallArgs): number
   const low = view.getInt32(CLONE_ARGS_FLAGS, true);
   const stack = field(CLONE_ARGS_STACK);
   const stackSize = field(CLONE_ARGS_STACK_SIZE);
-  if ((high & ~CLONE_CLEAR_SIGHAND_HI) !== 0) return -EINVAL;
+  if ((high & ~KNOWN_CLONE_HI) !== 0) return -EINVAL;
   if ((low & (CSIGNAL | CLONE_DETACHED)) !== 0) return -EINVAL;
   if ((stack === 0) !== (stackSize === 0)) return -EINVAL;
   if (field(CLONE_ARGS_SET_TID) !== 0) return -EPERM;
   const exitSignal = field(CLONE_ARGS_EXIT_SIGNAL);
   return kernelClone(kernel, task, {
     flags: low,
+    high,
     exitSignal: exitSignal > CSIGNAL ? -1 : exitSignal,
     stack: stack + stackSize,
     parentTid: field(CLONE_ARGS_PARENT_TID),
     tls: field(CLONE_ARGS_TLS),
     childTid: field(CLONE_ARGS_CHILD_TID),
     pidfd: field(CLONE_ARGS_PIDFD),
-    clearSighand: (high & CLONE_CLEAR_SIGHAND_HI) !== 0,
   });
 }
 

@@ -1,11 +1,14 @@
 /** pidfd_open(2) and kin. @linux include/uapi/linux/pidfd.h, include/uapi/linux/fcntl.h */
 
-import { O_EXCL, O_NONBLOCK } from './fcntl.ts';
+import { O_EXCL, O_NONBLOCK, O_TRUNC } from './fcntl.ts';
 
 // Flags of pidfd_open().
 export const PIDFD_NONBLOCK = O_NONBLOCK;
 /** The descriptor means the thread alone, not its process. */
 export const PIDFD_THREAD = O_EXCL;
+
+/** Only the descriptor that CLONE_PIDFD_AUTOKILL gives: its process is killed when it is closed. */
+export const PIDFD_AUTOKILL = O_TRUNC;
 
 // Instead of a descriptor: the calling thread, and its process.
 export const PIDFD_SELF_THREAD = -10_000;

@@ -30,6 +30,9 @@ export const CLONE_IO = 0x8000_0000;
 // clone3(2) only: the bits above 31, as the high word of its flags.
 export const CLONE_CLEAR_SIGHAND_HI = 0x1;
 export const CLONE_INTO_CGROUP_HI = 0x2;
+export const CLONE_AUTOREAP_HI = 0x4;
+export const CLONE_NNP_HI = 0x8;
+export const CLONE_PIDFD_AUTOKILL_HI = 0x10;
 
 /** struct clone_args: its first version and the whole as of Linux 5.7. */
 export const CLONE_ARGS_SIZE_VER0 = 64;

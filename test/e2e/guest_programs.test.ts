@@ -39,6 +39,7 @@ const SELF_TESTS = [
   'cow_switch',
   'threads',
   'signals',
+  'autoreap',
   'pidfd',
   'mdwe',
   'mlock',
