@@ -37,7 +37,6 @@ import {
   MM_SHMEMPAGES,
   MM_SWAPENTS,
   type MmStruct,
-  type PgData,
 } from './mm_types.ts';
 import { freePage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON, PG_DIRTY, PG_SWAPBACKED, PG_SWAPCACHE } from './page.ts';
@@ -120,16 +119,19 @@ function lastIndex(base: Vaddr, end: Vaddr, level: number): number {
   return Math.min(PTRS_PER_TABLE, Math.ceil((end - base) / LEVEL_SIZE[level]!));
 }
 
-/** @returns true when [start, end) takes away something that `table` maps. */
-function mapsAny(
-  pgdat: PgData,
-  table: Pfn,
-  level: number,
-  base: Vaddr,
-  start: Vaddr,
-  end: Vaddr,
-): boolean {
-  const { u32 } = pgdat.ram;
+/** What is unmapped. @linux include/linux/mm.h:zap_details */
+interface ZapDetails {
+  readonly mm: MmStruct;
+  readonly start: Vaddr;
+  readonly end: Vaddr;
+  /** PTE markers stay. */
+  readonly keepMarkers: boolean;
+}
+
+/** @returns true when the range takes away something that `table` maps, which begins at `base`. */
+function mapsAny(zap: ZapDetails, table: Pfn, level: number, base: Vaddr): boolean {
+  const { start, end } = zap;
+  const { u32 } = zap.mm.pgdat.ram;
   const size = LEVEL_SIZE[level]!;
   const last = lastIndex(base, end, level);
   for (let i = firstIndex(base, start, level); i < last; i++) {
@@ -137,21 +139,15 @@ function mapsAny(
     if (entry === 0) continue;
     const at = base + i * size;
     if (level === LEVEL_PTE || (at >= start && at + size <= end)) return true;
-    if (mapsAny(pgdat, ptePfn(entry), level - 1, at, start, end)) return true;
+    if (mapsAny(zap, ptePfn(entry), level - 1, at)) return true;
   }
   return false;
 }
 
-/** @returns true when nothing that `table` maps lies outside of [start, end). */
-function coversTable(
-  pgdat: PgData,
-  table: Pfn,
-  level: number,
-  base: Vaddr,
-  start: Vaddr,
-  end: Vaddr,
-): boolean {
-  const { u32 } = pgdat.ram;
+/** @returns true when nothing that `table` maps lies outside of the range. */
+function coversTable(zap: ZapDetails, table: Pfn, level: number, base: Vaddr): boolean {
+  const { start, end } = zap;
+  const { u32 } = zap.mm.pgdat.ram;
   const size = LEVEL_SIZE[level]!;
   for (let i = 0; i < PTRS_PER_TABLE; i++) {
     const entry = u32[entryPtr(table, i)] as Pte;
@@ -159,7 +155,7 @@ function coversTable(
     const at = base + i * size;
     if (at >= start && at + size <= end) continue;
     if (level === LEVEL_PTE || at >= end || at + size <= start) return false;
-    if (!coversTable(pgdat, ptePfn(entry), level - 1, at, start, end)) return false;
+    if (!coversTable(zap, ptePfn(entry), level - 1, at)) return false;
   }
   return true;
 }
@@ -192,24 +188,16 @@ export function dropCowTable(mm: MmStruct, entry: PtePtr, level: number, addr: V
   pgdat.events?.tableDropped(mm.id, addr, level);
 }
 
-/** What the shared table behind an entry needs before [start, end) can be unmapped. */
+/** What the shared table behind an entry needs before the range can be unmapped. */
 const ZAP_NOTHING = 0;
 const ZAP_DROP = 1;
 const ZAP_BREAK = 2;
 
-function zapShared(
-  mm: MmStruct,
-  table: Pfn,
-  level: number,
-  base: Vaddr,
-  start: Vaddr,
-  end: Vaddr,
-  keepMarkers: boolean,
-): number {
-  const { pgdat } = mm;
-  if (!mapsAny(pgdat, table, level, base, start, end)) return ZAP_NOTHING;
-  if (keepMarkers || pgdat.page.ptRefs[table] === 1) return ZAP_BREAK;
-  return coversTable(pgdat, table, level, base, start, end) ? ZAP_DROP : ZAP_BREAK;
+/** @returns ZAP_NOTHING, ZAP_DROP or ZAP_BREAK. */
+function zapShared(zap: ZapDetails, table: Pfn, level: number, base: Vaddr): number {
+  if (!mapsAny(zap, table, level, base)) return ZAP_NOTHING;
+  if (zap.keepMarkers || zap.mm.pgdat.page.ptRefs[table] === 1) return ZAP_BREAK;
+  return coversTable(zap, table, level, base) ? ZAP_DROP : ZAP_BREAK;
 }
 
 /**
@@ -223,12 +211,14 @@ export function zapPrepare(mm: MmStruct, start: Vaddr, end: Vaddr, keepMarkers =
   if (start >= end) return 0;
   // What stays may be anywhere: no table can be let go of whole.
   if (keepMarkers) return breakCowPteRange(mm, start, end);
-  const err = breakPartlyCovered(mm, start, start, end);
-  return err !== 0 ? err : breakPartlyCovered(mm, end - 1, start, end);
+  const zap = { mm, start, end, keepMarkers };
+  const err = breakPartlyCovered(zap, start);
+  return err !== 0 ? err : breakPartlyCovered(zap, end - 1);
 }
 
 /** zapPrepare() for the path of one address. */
-function breakPartlyCovered(mm: MmStruct, addr: Vaddr, start: Vaddr, end: Vaddr): number {
+function breakPartlyCovered(zap: ZapDetails, addr: Vaddr): number {
+  const { mm } = zap;
   const { u32 } = mm.pgdat.ram;
   let entry = pgdPtr(mm, addr);
   for (let level: number = LEVEL_PGD - 1; level >= LEVEL_PTE; level--) {
@@ -238,7 +228,7 @@ function breakPartlyCovered(mm: MmStruct, addr: Vaddr, start: Vaddr, end: Vaddr)
     if (tableShared(value)) {
       const span = LEVEL_SIZE[level + 1]!;
       const base = Math.floor(addr / span) * span;
-      if (zapShared(mm, table, level, base, start, end, false) !== ZAP_BREAK) return 0;
+      if (zapShared(zap, table, level, base) !== ZAP_BREAK) return 0;
       table = breakCowTable(mm, entry, level, addr);
       if (table === NO_PFN) return -ENOMEM;
     }
@@ -247,21 +237,14 @@ function breakPartlyCovered(mm: MmStruct, addr: Vaddr, start: Vaddr, end: Vaddr)
   return 0;
 }
 
-/** Unmaps the part of [start, end) that lies in `table`, which is private. */
-function zapTable(
-  mm: MmStruct,
-  table: Pfn,
-  level: number,
-  base: Vaddr,
-  start: Vaddr,
-  end: Vaddr,
-  keepMarkers: boolean,
-): number {
+/** Unmaps the part of the range that lies in `table`, which is private. */
+function zapTable(zap: ZapDetails, table: Pfn, level: number, base: Vaddr): number {
+  const { mm } = zap;
   const { u32 } = mm.pgdat.ram;
-  const first = firstIndex(base, start, level);
-  const last = lastIndex(base, end, level);
+  const first = firstIndex(base, zap.start, level);
+  const last = lastIndex(base, zap.end, level);
   if (level === LEVEL_PTE) {
-    zapPteRange(mm, table, first, last, keepMarkers);
+    zapPteRange(mm, table, first, last, zap.keepMarkers);
     return 0;
   }
   for (let i = first; i < last; i++) {
@@ -271,13 +254,13 @@ function zapTable(
     const at = base + i * LEVEL_SIZE[level]!;
     let child = ptePfn(value);
     if (tableShared(value)) {
-      const needs = zapShared(mm, child, level - 1, at, start, end, keepMarkers);
+      const needs = zapShared(zap, child, level - 1, at);
       if (needs === ZAP_DROP) dropCowTable(mm, entry, level - 1, at);
       if (needs !== ZAP_BREAK) continue;
       child = breakCowTable(mm, entry, level - 1, at);
       if (child === NO_PFN) return -ENOMEM;
     }
-    const err = zapTable(mm, child, level - 1, at, start, end, keepMarkers);
+    const err = zapTable(zap, child, level - 1, at);
     if (err !== 0) return err;
   }
   return 0;
@@ -292,30 +275,23 @@ function zapTable(
  * @patch 03/14
  */
 export function zapRange(mm: MmStruct, start: Vaddr, end: Vaddr, keepMarkers = false): number {
-  const err = zapTable(mm, mm.pgd, LEVEL_PGD, 0, start, end, keepMarkers);
+  const err = zapTable({ mm, start, end, keepMarkers }, mm.pgd, LEVEL_PGD, 0);
   flushTlbRange(mm, start, end);
   return err;
 }
 
-/** Frees the tables below `table`, which is private, that [start, end) reaches and that are empty. */
-function freeEmptyTables(
-  mm: MmStruct,
-  table: Pfn,
-  level: number,
-  base: Vaddr,
-  start: Vaddr,
-  end: Vaddr,
-): void {
-  const { pgdat } = mm;
+/** Frees the tables below `table`, which is private, that the range reaches and that are empty. */
+function freeEmptyTables(zap: ZapDetails, table: Pfn, level: number, base: Vaddr): void {
+  const { pgdat } = zap.mm;
   const { u32 } = pgdat.ram;
-  const last = lastIndex(base, end, level);
-  for (let i = firstIndex(base, start, level); i < last; i++) {
+  const last = lastIndex(base, zap.end, level);
+  for (let i = firstIndex(base, zap.start, level); i < last; i++) {
     const entry = entryPtr(table, i);
     if (u32[entry] === 0) continue;
     const child = ptePfn(u32[entry] as Pte);
     if (pgdat.page.ptRefs[child]! > 1) continue;
     if (level - 1 !== LEVEL_PTE) {
-      freeEmptyTables(mm, child, level - 1, base + i * LEVEL_SIZE[level]!, start, end);
+      freeEmptyTables(zap, child, level - 1, base + i * LEVEL_SIZE[level]!);
     }
     if (!tableEmpty(pgdat, child)) continue;
     u32[entry] = 0;
@@ -330,7 +306,7 @@ function freeEmptyTables(
  * @linux mm/memory.c:free_pgtables
  */
 export function freePgtables(mm: MmStruct, start: Vaddr, end: Vaddr): void {
-  freeEmptyTables(mm, mm.pgd, LEVEL_PGD, 0, start, end);
+  freeEmptyTables({ mm, start, end, keepMarkers: false }, mm.pgd, LEVEL_PGD, 0);
 }
 
 /** Frees what a table holds, shared tables by reference; the table itself is the caller's. */
