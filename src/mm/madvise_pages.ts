@@ -46,7 +46,11 @@ import { reclaimPages } from './vmscan.ts';
 class OwnPages {
   readonly pfns = new Int32Array(PTRS_PER_TABLE);
   n = 0;
-  readonly walk = new PageUsersWalk();
+  readonly walk: PageUsersWalk;
+
+  constructor(pgdat: PgData) {
+    this.walk = new PageUsersWalk(pgdat);
+  }
 }
 
 /**
@@ -56,12 +60,12 @@ class OwnPages {
  */
 function collectOwnPages(
   own: OwnPages,
-  pgdat: PgData,
   table: Pfn,
   first: number,
   last: number,
   shared: boolean,
 ): void {
+  const { pgdat } = own.walk;
   const { u32 } = pgdat.ram;
   const { flags, mapcount } = pgdat.page;
   own.n = 0;
@@ -71,7 +75,7 @@ function collectOwnPages(
     if ((pte & (PTE_V | PTE_SPECIAL)) !== PTE_V) continue;
     const pfn = ptePfn(pte);
     if ((flags[pfn]! & PG_LRU) === 0 || mapcount[pfn] !== 1) continue;
-    if (shared && pageUsersVia(own.walk, pgdat, table, slot, pfn) !== 1) continue;
+    if (shared && pageUsersVia(own.walk, table, slot, pfn) !== 1) continue;
     u32[at] = pte & ~PTE_A;
     own.pfns[own.n++] = pfn;
   }
@@ -85,11 +89,11 @@ function collectOwnPages(
 export function madviseColdOrPageout(vma: Vma, start: Vaddr, end: Vaddr, pageout: boolean): void {
   const { mm } = vma;
   const { pgdat } = mm;
-  const own = new OwnPages();
+  const own = new OwnPages(pgdat);
   walkLeafTables(mm, start, end, (pmdp, addr, next) => {
     const table = ptePfn(pgdat.ram.u32[pmdp] as Pte);
     const shared = pathFlags(mm, addr) !== 0;
-    collectOwnPages(own, pgdat, table, pteIndex(addr), pteLast(addr, next), shared);
+    collectOwnPages(own, table, pteIndex(addr), pteLast(addr, next), shared);
     if (pageout) reclaimPages(pgdat, own.pfns, own.n);
     else for (let i = 0; i < own.n; i++) folioDeactivate(pgdat, own.pfns[i] as Pfn);
     return 0;

@@ -103,8 +103,13 @@ const SLOT_BITS = ~(PTE_SWP_EXCLUSIVE | PTE_SWP_SOFT_DIRTY);
 
 /** What a walk over one address space remembers about the leaf table it is in. */
 export class PageUsersWalk {
+  readonly pgdat: PgData;
   table = NO_PFN;
   known: TableUsers[] = [];
+
+  constructor(pgdat: PgData) {
+    this.pgdat = pgdat;
+  }
 }
 
 function addTable(known: TableUsers, table: Pfn): void {
@@ -142,14 +147,9 @@ function addVma(known: TableUsers, vma: Vma, partial: Vma[]): void {
   if (table !== NO_PFN) addTable(known, table);
 }
 
-function gatherTables(
-  pgdat: PgData,
-  walk: PageUsersWalk,
-  owner: number,
-  index: number,
-): TableUsers {
+function gatherTables(walk: PageUsersWalk, owner: number, index: number): TableUsers {
   const known = new TableUsers(owner, index);
-  const mapping = pgdat.mappings.get(owner >> 1);
+  const mapping = walk.pgdat.mappings.get(owner >> 1);
   const partial: Vma[] = [];
   if (mapping instanceof AddressSpace) {
     for (let i = 0; i < mapping.iMmap.length; i++) addVma(known, mapping.iMmap[i]!, partial);
@@ -163,34 +163,29 @@ function gatherTables(
 }
 
 /** What is known of the tables that map offset `index` of a mapping where walk.table has slot 0. */
-function tablesOf(pgdat: PgData, walk: PageUsersWalk, owner: number, index: number): TableUsers {
+function tablesOf(walk: PageUsersWalk, owner: number, index: number): TableUsers {
   const { known } = walk;
   for (let i = 0; i < known.length; i++) {
     if (known[i]!.owner === owner && known[i]!.index === index) return known[i]!;
   }
-  return gatherTables(pgdat, walk, owner, index);
+  return gatherTables(walk, owner, index);
 }
 
 /**
  * As pageUsers(), for the page that entry `slot` of the leaf table `table` maps.
  * @hot for each page of a process.
  */
-export function pageUsersVia(
-  walk: PageUsersWalk,
-  pgdat: PgData,
-  table: Pfn,
-  slot: number,
-  pfn: Pfn,
-): number {
+export function pageUsersVia(walk: PageUsersWalk, table: Pfn, slot: number, pfn: Pfn): number {
   enterTable(walk, table);
+  const { pgdat } = walk;
   const { page } = pgdat;
   const index = (page.index[pfn]! - slot) | 0;
-  const known = tablesOf(pgdat, walk, page.mapping[pfn]!, index);
+  const known = tablesOf(walk, page.mapping[pfn]!, index);
   if (known.oblique) return pageUsers(pgdat, pfn);
   const mapcount = page.mapcount[pfn]!;
   if (mapcount === 1) return known.own;
   if (known.alone) return mapcount;
-  return usersOfEntry(pgdat, known, slot, mkPte(pfn, PTE_V), PFN_BITS, mapcount);
+  return usersOfEntry(walk, known, slot, mkPte(pfn, PTE_V), mapcount);
 }
 
 function enterTable(walk: PageUsersWalk, table: Pfn): void {
@@ -199,16 +194,16 @@ function enterTable(walk: PageUsersWalk, table: Pfn): void {
   walk.known = [];
 }
 
-/** Users of those of the known tables whose entry `slot` is `pte` as far as `mask` goes; there are `count` of them. */
+/** Users of those of the known tables whose entry `slot` names what `pte` does; there are `count` of them. */
 function usersOfEntry(
-  pgdat: PgData,
+  walk: PageUsersWalk,
   known: TableUsers,
   slot: number,
-  pte: number,
-  mask: number,
+  pte: Pte,
   count: number,
 ): number {
-  const { u32 } = pgdat.ram;
+  const { u32 } = walk.pgdat.ram;
+  const mask = ptePresent(pte) ? PFN_BITS : SLOT_BITS;
   const { tables, users } = known;
   let found = 0;
   let total = 0;
@@ -233,9 +228,9 @@ function swapUsersAnywhere(pgdat: PgData, root: AnonVma, index: number, pte: Pte
 }
 
 /**
- * Pairs of address space and address that have the swap entry `pte`, which entry `slot` of the
- * leaf table `table` holds for `addr` of `vma`. Whoever has it too got it by fork from the VMA
- * that the first AnonVma of the chain was made for, so that one knows them all.
+ * Pairs of address space and address that have the swap entry `pte`, which the leaf table
+ * `table` holds for `addr` of `vma`. Whoever has it too got it by fork from the VMA that the
+ * first AnonVma of the chain was made for, so that one knows them all.
  */
 export function swapUsersVia(
   walk: PageUsersWalk,
@@ -244,16 +239,16 @@ export function swapUsersVia(
   addr: Vaddr,
   pte: Pte,
 ): number {
-  const { pgdat } = vma.mm;
+  const { pgdat } = walk;
   enterTable(walk, table);
   const count = swapCount(pgdat, pteToSwapEntry(pte));
   const root = vma.anonVmaChain[0]?.anonVma;
   if (root === undefined) return count;
   const slot = pteIndex(addr);
   const index = lowHalf(vma.pgoff + (addr - vma.start) / PAGE_SIZE);
-  const known = tablesOf(pgdat, walk, root.id, (index - slot) | 0);
+  const known = tablesOf(walk, root.id, (index - slot) | 0);
   if (known.oblique) return swapUsersAnywhere(pgdat, root, index, pte);
   if (count === 1) return known.own;
   if (known.alone) return count;
-  return usersOfEntry(pgdat, known, slot, pte, SLOT_BITS, count);
+  return usersOfEntry(walk, known, slot, pte, count);
 }

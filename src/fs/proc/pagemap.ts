@@ -72,10 +72,11 @@ class PagemapRead {
   readonly end: Vaddr;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly walk = new PageUsersWalk();
+  readonly walk: PageUsersWalk;
 
   constructor(priv: PagemapPrivate, start: Vaddr, entries: number) {
     this.mm = priv.mm;
+    this.walk = new PageUsersWalk(priv.mm.pgdat);
     this.showPfn = priv.showPfn;
     this.start = start;
     this.end = start + entries * PAGE_SIZE;
@@ -103,7 +104,7 @@ function presentBits(pm: PagemapRead, table: Pfn, slot: number, pte: Pte): numbe
   if (pteSpecial(pte)) return PM_PRESENT_HI;
   const pfn = ptePfn(pte);
   const file = pageAnon(pgdat.page, pfn) ? 0 : PM_FILE_HI;
-  const alone = pageUsersVia(pm.walk, pgdat, table, slot, pfn) === 1 ? PM_MMAP_EXCLUSIVE_HI : 0;
+  const alone = pageUsersVia(pm.walk, table, slot, pfn) === 1 ? PM_MMAP_EXCLUSIVE_HI : 0;
   return PM_PRESENT_HI | file | alone;
 }
 

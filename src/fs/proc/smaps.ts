@@ -141,7 +141,7 @@ function smapGatherStats(mss: MemSizeStats, vma: Vma): void {
   const { mm } = vma;
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
-  const walk = new PageUsersWalk();
+  const walk = new PageUsersWalk(pgdat);
   mss.swap += shmemSwapUsage(vma);
   walkLeafTables(mm, vma.start, vma.end, (pmdp, addr, next) => {
     const table = ptePfn(u32[pmdp] as Pte);
@@ -152,7 +152,7 @@ function smapGatherStats(mss: MemSizeStats, vma: Vma): void {
       if (pte === 0 || (ptePresent(pte) && pteSpecial(pte))) continue;
       const slot = (at - base) / PTE_WORDS;
       if (ptePresent(pte)) {
-        smapsAccount(mss, vma, pte, pageUsersVia(walk, pgdat, table, slot, ptePfn(pte)));
+        smapsAccount(mss, vma, pte, pageUsersVia(walk, table, slot, ptePfn(pte)));
       } else if (isSwapPte(pte)) {
         const page = addr + (slot - pteIndex(addr)) * PAGE_SIZE;
         smapsSwap(mss, swapUsersVia(walk, vma, table, page, pte));

@@ -135,11 +135,11 @@ describe('pageUsersVia() (D17)', () => {
     touch(child, BASE + PMD, 4 * PAGE, 2);
     fork(child);
     for (const reader of [mm, child]) {
-      const walk = new PageUsersWalk();
+      const walk = new PageUsersWalk(pgdat);
       for (let addr = BASE; addr < BASE + 3 * PMD; addr += PAGE) {
         const pfn = pfnAt(reader, addr);
         const ptep = ptePtrOf(reader, addr);
-        const got = pageUsersVia(walk, pgdat, tableOf(ptep), pteIndex(addr), pfn);
+        const got = pageUsersVia(walk, tableOf(ptep), pteIndex(addr), pfn);
         assert.equal(got, pageUsers(pgdat, pfn), addr.toString(16));
       }
     }

@@ -32,12 +32,12 @@ function countEntries(pgdat: PgData, table: Pfn, level: number, users: Int32Arra
 /** Asserts that what pageUsersVia() says of each entry of a process is in `users`. */
 function checkVia(pgdat: PgData, mm: MmStruct, users: Int32Array): void {
   for (const vma of mm.vmas) {
-    const walk = new PageUsersWalk();
+    const walk = new PageUsersWalk(pgdat);
     for (let addr = vma.start; addr < vma.end; addr += PAGE) {
       const ptep = ptePtrOf(mm, addr);
       const pte = (ptep === 0 ? 0 : pgdat.ram.u32[ptep]) as Pte;
       if (!ptePresent(pte) || pteSpecial(pte)) continue;
-      const got = pageUsersVia(walk, pgdat, tableOf(ptep), pteIndex(addr), ptePfn(pte));
+      const got = pageUsersVia(walk, tableOf(ptep), pteIndex(addr), ptePfn(pte));
       assert.equal(got, users[ptePfn(pte)], `via ${addr.toString(16)}`);
     }
   }
