@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { guestProgram, guestProgramPath } from '../../src/bench/guest_files.ts';
@@ -238,9 +238,20 @@ describe('a program that wants everything', { concurrency: CONCURRENCY }, () => 
   });
 
   it('is ended by Ctrl-C: infinite fork', async () => {
-    const run = await runCli(['run', '-m', '64m', guestProgramPath('fork_bomb')], {
-      started: (child) => void setTimeout(() => child.kill('SIGINT'), 2500),
-    });
+    const trace = join(dir.path, 'fork_bomb.trace');
+    const run = await runCli(
+      ['run', '-m', '64m', `--strace=${trace}`, guestProgramPath('fork_bomb')],
+      {
+        started: (child) => {
+          // Once it forks, and not while the command still starts.
+          const timer = setInterval(() => {
+            if (!existsSync(trace) || statSync(trace).size === 0) return;
+            clearInterval(timer);
+            setTimeout(() => child.kill('SIGINT'), 200);
+          }, 50);
+        },
+      },
+    );
     assert.deepEqual([run.code, run.stdout, run.stderr], [130, '', '']);
     table.add('infinite fork, every process', 'exit 130 at Ctrl-C');
   });
