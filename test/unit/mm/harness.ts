@@ -1,5 +1,6 @@
 /** Address spaces without a processor: what the mm tests are built from. */
 
+import { afterEach } from 'node:test';
 import { ptePfn, PTE_SPECIAL, PTE_V, type Pte } from '../../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../../src/arch/riscv/ram.ts';
 import { doMmap } from '../../../src/mm/mmap.ts';
@@ -7,6 +8,7 @@ import { mmAlloc } from '../../../src/mm/fork.ts';
 import { createPgData } from '../../../src/mm/mm_init.ts';
 import { MMF_COW_PTE, RLIM_NONE } from '../../../src/mm/mm_struct.ts';
 import type { MmStruct, PgData, VmFile } from '../../../src/mm/mm_types.ts';
+import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { NO_PTEP, ptePtrOf } from '../../../src/mm/pgtable.ts';
 import type { SwapDevice } from '../../../src/mm/swap_types.ts';
 import { doSwapon, writeSwapHeader } from '../../../src/mm/swapon.ts';
@@ -27,9 +29,20 @@ export const PMD = 2 * MIB;
 export const BASE = 0x4000_0000_0000;
 export const PAGE = 4096;
 
+/** Memories of the test that runs: the last of them, as random tests make thousands. */
+const memories: PgData[] = [];
+const MEMORIES_KEPT = 8;
+
+/** Memory whose counts are proved when the test that made it ends. */
 export function testPgData(mib = 32): PgData {
-  return createPgData(new Ram(mib * MIB));
+  const pgdat = createPgData(new Ram(mib * MIB));
+  if (memories.push(pgdat) > MEMORIES_KEPT) memories.shift();
+  return pgdat;
 }
+
+afterEach(() => {
+  for (const pgdat of memories.splice(0)) checkPageTables(pgdat);
+});
 
 /** An empty address space, with COW page tables on or off. */
 export function testMm(pgdat: PgData, cowPte = true): MmStruct {

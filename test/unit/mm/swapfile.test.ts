@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PAGE_SIZE } from '../../../src/arch/riscv/memlayout.ts';
 import { MAX_SWAPFILES } from '../../../src/arch/riscv/pgtable.ts';
-import { swapEntryType, type SwapEntry } from '../../../src/mm/swap_types.ts';
+import type { PgData } from '../../../src/mm/mm_types.ts';
+import { swapEntryOffset, swapEntryType, type SwapEntry } from '../../../src/mm/swap_types.ts';
 import {
   allocSwapSlot,
   NO_SWAP_ENTRY,
@@ -17,6 +18,21 @@ import { EBUSY, EINVAL, EIO, EPERM } from '../../../src/uapi/errno.ts';
 import { SWAP_FLAG_PREFER } from '../../../src/uapi/swap.ts';
 import { testPgData, testSwapon, TestSwapDevice } from './harness.ts';
 
+/** Takes a slot that one entry names. @returns NO_SWAP_ENTRY when there is none. */
+function take(pgdat: PgData, taken: SwapEntry[]): SwapEntry {
+  const entry = allocSwapSlot(pgdat);
+  if (entry === NO_SWAP_ENTRY) return entry;
+  swapDuplicate(pgdat, entry);
+  taken.push(entry);
+  return entry;
+}
+
+/** Every entry goes: all slots are free. */
+function giveBack(pgdat: PgData, taken: readonly SwapEntry[]): void {
+  for (const entry of taken) swapFree(pgdat, entry);
+  assert.equal(pgdat.swap.freePages, pgdat.swap.totalPages);
+}
+
 function device(pages: number): TestSwapDevice {
   const made = new TestSwapDevice(pages);
   writeSwapHeader(made);
@@ -27,17 +43,12 @@ describe('swap slots', () => {
   it('are given out once each, and again when their last entry goes', () => {
     const pgdat = testPgData(8);
     testSwapon(pgdat, 300);
-    const seen = new Set<number>();
-    for (let i = 0; i < 300; i++) {
-      const entry = allocSwapSlot(pgdat);
-      assert.notEqual(entry, NO_SWAP_ENTRY);
-      swapDuplicate(pgdat, entry);
-      seen.add(entry);
-    }
-    assert.equal(seen.size, 300);
+    const taken: SwapEntry[] = [];
+    for (let i = 0; i < 300; i++) assert.notEqual(take(pgdat, taken), NO_SWAP_ENTRY);
+    assert.equal(new Set(taken).size, 300);
     assert.equal(pgdat.swap.freePages, 0);
     assert.equal(allocSwapSlot(pgdat), NO_SWAP_ENTRY);
-    const one = [...seen][123] as SwapEntry;
+    const [one] = taken.splice(123, 1) as [SwapEntry];
     swapDuplicate(pgdat, one);
     swapFree(pgdat, one);
     assert.equal(swapCount(pgdat, one), 1);
@@ -46,6 +57,7 @@ describe('swap slots', () => {
     assert.equal(pgdat.swap.freePages, 1);
     assert.equal(allocSwapSlot(pgdat), one);
     releaseSwapSlot(pgdat, one);
+    giveBack(pgdat, taken);
   });
 
   it('come from the area with the highest priority, in turns where it is equal', () => {
@@ -53,20 +65,14 @@ describe('swap slots', () => {
     assert.equal(doSwapon(pgdat, device(1001), 'low', 0), 0);
     assert.equal(doSwapon(pgdat, device(1001), 'a', SWAP_FLAG_PREFER | 7), 0);
     assert.equal(doSwapon(pgdat, device(1001), 'b', SWAP_FLAG_PREFER | 7), 0);
-    const taken = [0, 0, 0];
-    for (let i = 0; i < 1000; i++) {
-      const entry = allocSwapSlot(pgdat);
-      taken[swapEntryType(entry)]!++;
-      swapDuplicate(pgdat, entry);
-    }
-    assert.equal(taken[0], 0);
-    assert.ok(taken[1]! > 250 && taken[2]! > 250, `${taken}`);
-    for (let i = 0; i < 1500; i++) {
-      const entry = allocSwapSlot(pgdat);
-      taken[swapEntryType(entry)]!++;
-      swapDuplicate(pgdat, entry);
-    }
-    assert.deepEqual(taken, [500, 1000, 1000]);
+    const taken: SwapEntry[] = [];
+    const byArea = [0, 0, 0];
+    for (let i = 0; i < 1000; i++) byArea[swapEntryType(take(pgdat, taken))]!++;
+    assert.equal(byArea[0], 0);
+    assert.ok(byArea[1]! > 250 && byArea[2]! > 250, `${byArea}`);
+    for (let i = 0; i < 1500; i++) byArea[swapEntryType(take(pgdat, taken))]!++;
+    assert.deepEqual(byArea, [500, 1000, 1000]);
+    giveBack(pgdat, taken);
   });
 });
 
@@ -100,12 +106,10 @@ describe('swapon', () => {
     view.setUint32(1536, 3, true);
     view.setUint32(1540, 9, true);
     assert.equal(doSwapon(pgdat, bad, 'x', 0), 0);
-    const offsets: number[] = [];
-    for (let entry = allocSwapSlot(pgdat); entry !== NO_SWAP_ENTRY; entry = allocSwapSlot(pgdat)) {
-      offsets.push(entry >>> 5);
-      swapDuplicate(pgdat, entry);
-    }
-    assert.deepEqual(offsets, [1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15]);
+    const taken: SwapEntry[] = [];
+    while (take(pgdat, taken) !== NO_SWAP_ENTRY);
+    assert.deepEqual(taken.map(swapEntryOffset), [1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15]);
+    giveBack(pgdat, taken);
     const out = device(16);
     new DataView(out.data.buffer).setUint32(1032, 1, true);
     new DataView(out.data.buffer).setUint32(1536, 16, true);
