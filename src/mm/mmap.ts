@@ -160,7 +160,7 @@ export function getUnmappedArea(mm: MmStruct, addr: Vaddr, len: number, flags: n
 }
 
 /** Pages of VMAs within [start, end). @linux mm/mmap.c:count_vma_pages_range */
-function countVmaPagesRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
+export function countVmaPagesRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
   let pages = 0;
   let vma = findVmaIntersection(mm, start, end);
   while (vma !== undefined && vma.start < end) {

@@ -21,7 +21,13 @@ import { MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from '../ua
 import { anonVmaClone, unlinkAnonVmas } from './anon_vma.ts';
 import { mmPopulate } from './gup.ts';
 import { VM_LOCKED_MASK } from './mlock.ts';
-import { doMunmap, findVmaIntersection, getUnmappedArea, unmapRange } from './mmap.ts';
+import {
+  countVmaPagesRange,
+  doMunmap,
+  findVmaIntersection,
+  getUnmappedArea,
+  unmapRange,
+} from './mmap.ts';
 import { MAX_MAP_COUNT, mayExpandVm, mlockFutureOk, vmEnoughMemory } from './mmap_limits.ts';
 import { Vma, type MmStruct } from './mm_types.ts';
 import { rangeIsSealed, vmaIsSealed } from './mseal.ts';
@@ -181,8 +187,11 @@ function mremapTo(r: Remap): number {
   if (typeof vma === 'number') return vma;
   const tail = r.oldLen - newLen;
   if (tail > 0) r.oldLen = newLen;
-  if (dontUnmaps(r) && !mayExpandVm(mm, vma.flags, r.oldLen / PAGE_SIZE)) return -ENOMEM;
-  const place = getUnmappedArea(mm, newAddr, newLen, (flags & MREMAP_FIXED) !== 0 ? MAP_FIXED : 0);
+  const fixed = (flags & MREMAP_FIXED) !== 0;
+  const replaced = fixed ? countVmaPagesRange(mm, newAddr, newAddr + newLen) : 0;
+  const more = dontUnmaps(r) ? r.oldLen / PAGE_SIZE - replaced : 0;
+  if (more > 0 && !mayExpandVm(mm, vma.flags, more)) return -ENOMEM;
+  const place = getUnmappedArea(mm, newAddr, newLen, fixed ? MAP_FIXED : 0);
   if (place < 0) return place;
   if (rangeIsSealed(mm, place, place + newLen)) return -EPERM;
   if (tail > 0) {

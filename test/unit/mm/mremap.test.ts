@@ -328,6 +328,18 @@ describe('doMremap()', () => {
     mmput(mm);
   });
 
+  it('takes what it replaces off before it looks at RLIMIT_AS', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, 2 * PAGE);
+    map(mm, BASE + PMD, 2 * PAGE);
+    mm.limits.as = 4 * PAGE;
+    const flags = TO | MREMAP_DONTUNMAP;
+    assert.equal(doMremap(mm, BASE, 2 * PAGE, 2 * PAGE, flags, BASE + PMD + PAGE), -ENOMEM);
+    assert.equal(doMremap(mm, BASE, 2 * PAGE, 2 * PAGE, flags, BASE + PMD), BASE + PMD);
+    assert.equal(mm.totalVm, 4);
+    mmput(mm);
+  });
+
   it('leaves an empty table in its way to the child that shares it', () => {
     const pgdat = testPgData(16);
     const mm = testMm(pgdat);
