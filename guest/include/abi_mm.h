@@ -6,8 +6,6 @@
 
 #if defined(__x86_64__)
 #define NR_fstat 5
-#define NR_pread64 17
-#define NR_pwrite64 18
 #define NR_unlinkat 263
 #define NR_fallocate 285
 #define NR_lseek 8
@@ -33,8 +31,6 @@
 #define NR_ftruncate 46
 #define NR_fallocate 47
 #define NR_lseek 62
-#define NR_pread64 67
-#define NR_pwrite64 68
 #define NR_ppoll 73
 #define NR_fstat 80
 #define NR_waitid 95
@@ -90,6 +86,7 @@
 #define MLOCK_ONFAULT 1
 #define RLIMIT_STACK 3
 #define RLIMIT_MEMLOCK 8
+#define RLIMIT_AS 9
 #define FALLOC_FL_KEEP_SIZE 1
 #define FALLOC_FL_PUNCH_HOLE 2
 #define PR_SET_CHILD_SUBREAPER 36

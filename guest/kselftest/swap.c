@@ -20,7 +20,6 @@
 #define NR_swapoff 225
 #endif
 
-#define O_RDWR 2
 #define SEEK_SET 0
 #define SEEK_END 2
 #define EBUSY 16

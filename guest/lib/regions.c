@@ -79,8 +79,30 @@ void read_regions(const char *path)
 			parse_header(region = &regions[region_count++], s, end);
 		else if (starts_with(s, "Anonymous:") || starts_with(s, "Swap:"))
 			region->anonymous_kib += number_in(s);
+		else if (starts_with(s, "Pss:"))
+			region->pss_kib = number_in(s);
+		else if (starts_with(s, "Shared_"))
+			region->shared_kib += number_in(s);
+		else if (starts_with(s, "Private_") && s[8] != 'H')
+			region->private_kib += number_in(s);
 		else if (starts_with(s, "VmFlags: "))
 			parse_flags(region, s + 9, end);
 		s = *end ? end + 1 : end;
 	}
+}
+
+u64 status_kib(const char *name)
+{
+	static char status[4096];
+	size_t length;
+	if (name == NULL) {
+		read_file("/proc/self/status", status, sizeof(status));
+		return 0;
+	}
+	length = strlen(name);
+	for (const char *s = status; *s; s++) {
+		if (memcmp(s, name, length) == 0 && s[length] == ':')
+			return number_in(s + length);
+	}
+	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * Random memory programs: what each call returns, the map after it, and all that can be read.
  *
- *     random_memory SEED COUNT [verbose] [toggle] [ballast=MIB] [only=N,N...]
+ *     random_memory SEED COUNT [verbose] [pss] [toggle] [ballast=MIB] [only=N,N...]
  *
  * Prints `SEED DIGEST` for COUNT seeds. Two kernels agree on a program if the digests are equal;
  * `verbose` prints the lines that go into the digest, `only` leaves the other steps out. A step is
@@ -12,10 +12,12 @@
  * at the same time, and nothing that is printed depends on the machine: not addresses that the
  * kernel chose (named from the first one down), not process ids, not how far memory was scarce.
  *
+ * `pss` counts who else maps a page, which depends on what is in swap.
  * `toggle` turns copy-on-write page tables on and off in between, where the kernel has them.
  * `ballast` now and then takes so much memory for a moment that the kernel has to reclaim.
  */
 
+#include "abi_gup.h"
 #include "abi_mm.h"
 #include "print.h"
 #include "probe.h"
@@ -77,7 +79,7 @@ struct control {
 };
 
 static volatile struct control *control;
-static int verbose, toggle;
+static int verbose, pss, toggle;
 static u64 ballast;
 static u8 skipped[STEPS];
 static int files[3];
@@ -334,6 +336,25 @@ static void say_region_details(const struct region *region, u64 start, u64 end, 
 		say(":%d", region->anonymous_kib / 4);
 }
 
+/* How many of the pages other processes have, too. */
+static void say_region_users(const struct region *region, u64 start, u64 end, int window)
+{
+	if (region->file || region->anonymous_kib == 0)
+		return;
+	say(" %a:%d:%d:%d", start, region->private_kib / 4, region->shared_kib / 4, region->pss_kib);
+}
+
+/* What it was before there were windows, which depends on the processor and the compiler. */
+static u64 status_before[4];
+static const char *const status_names[] = { "VmSize", "VmLck", "VmData", "VmStk" };
+
+static void say_status(void)
+{
+	status_kib(NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(status_names); i++)
+		say(" %s %d", status_names[i], (status_kib(status_names[i]) - status_before[i]) / 4);
+}
+
 static u64 sum;
 
 static void add_words(u64 page)
@@ -377,14 +398,20 @@ static void check(void)
 	read_regions("/proc/self/maps");
 	in_windows(add_region_fully);
 	say("check %x", sum);
+	say_status();
 	read_regions("/proc/self/smaps");
 	in_windows(say_region_details);
 	say("\n");
+	if (pss) {
+		say("users");
+		in_windows(say_region_users);
+		say("\n");
+	}
 }
 
 /* -- Steps -- */
 
-static void step_map(struct range r, int fixed)
+static void map_something(struct range r, int fixed)
 {
 	static const int kinds[] = { 0, 0, 0, 0, 1, 2, 2, 3, 4, 5, 6 };
 	static const char *const names[] = {
@@ -418,6 +445,11 @@ static void step_map(struct range r, int fixed)
 			       (long)(pgoff * PAGE_SIZE));
 	say("mmap %a+%d prot %d flags %x %s %d = %r", r.start, r.pages, (long)prot, (long)flags,
 	    names[kind], pgoff, result);
+}
+
+static void step_map(struct range r)
+{
+	map_something(r, 0);
 }
 
 static void step_unmap(struct range r)
@@ -511,8 +543,9 @@ static void step_advise(struct range r)
 	static const int advices[] = {
 		MADV_DONTNEED, MADV_DONTNEED, MADV_DONTNEED, MADV_DONTFORK, MADV_DONTFORK, MADV_DOFORK,
 		MADV_WIPEONFORK, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_COLD, MADV_PAGEOUT, MADV_PAGEOUT,
-		MADV_PAGEOUT, MADV_PAGEOUT, MADV_WILLNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_REMOVE,
-		MADV_GUARD_INSTALL, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MADV_DONTNEED_LOCKED, MADV_DONTDUMP, MADV_DODUMP, MADV_RANDOM, MADV_SEQUENTIAL, MADV_NORMAL,
+		MADV_PAGEOUT, MADV_PAGEOUT, MADV_WILLNEED, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+		MADV_REMOVE, MADV_GUARD_INSTALL, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE,
+		MADV_DONTNEED_LOCKED, MADV_DONTDUMP, MADV_DODUMP, MADV_RANDOM, MADV_SEQUENTIAL, MADV_NORMAL,
 	};
 	int advice = PICK(advices);
 	say("madvise %a+%d %d = %d", r.start, r.pages, (long)advice,
@@ -552,7 +585,7 @@ static void step_lock(struct range r)
 	    (long)flags, result);
 }
 
-static void step_poke(void)
+static void step_poke(struct range r)
 {
 	say("poke");
 	for (u64 n = 1 + rnd(6); n > 0; n--) {
@@ -574,13 +607,15 @@ static void step_fill(struct range r)
 	u64 value = new_value();
 	u64 faults = 0;
 	u64 at = PICK(word_offsets);
+	if (r.pages > 12 && rnd(4))
+		r = small_range((int)rnd(3));
 	for (u64 i = 0; i < r.pages; i++)
 		faults = faults * 7 + (u64)probe_store(r.start + i * PAGE_SIZE + at, value + i);
 	say("fill %a+%d = %x", r.start + at, r.pages, faults);
 }
 
 /* The kernel reads and writes this process's memory. */
-static void step_copy(void)
+static void step_copy(struct range r)
 {
 	u64 addr = any_word();
 	int which = rnd(2) ? 2 : 0;
@@ -618,7 +653,7 @@ static void step_copy(void)
 	}
 }
 
-static void step_file(void)
+static void step_file(struct range r)
 {
 	static const u64 sizes[] = { 0, 10, 32, FILE_PAGES, FILE_PAGES, FILE_PAGES };
 	int which = rnd(2) ? 2 : 0;
@@ -636,7 +671,7 @@ static void step_file(void)
 	    syscall4(NR_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length));
 }
 
-static void step_brk(void)
+static void step_brk(struct range r)
 {
 	u64 wanted = windows[WINDOW_HEAP].start + rnd(40) * PAGE_SIZE;
 	wanted -= rnd(4) ? 0 : 8;
@@ -644,7 +679,7 @@ static void step_brk(void)
 }
 
 /* A stack in a window of its own: mapped, or touched below its end. */
-static void step_stack(void)
+static void step_stack(struct range r)
 {
 	u64 start = windows[WINDOW_STACK].start;
 	static const u64 depths[] = { 1, 2, 8, 100, 240, 255, 256, 257, 300 };
@@ -672,7 +707,7 @@ static void step_sync(struct range r)
 	    syscall3(NR_msync, r.start, r.pages * PAGE_SIZE, flags));
 }
 
-static void step_sum(void)
+static void step_sum(struct range r)
 {
 	sum = 0;
 	read_regions("/proc/self/maps");
@@ -697,7 +732,81 @@ static void step_setup(u64 step)
 			step_fill(step == 3 ? pages_of(WINDOW_BIG, rnd(3) * CHUNK, CHUNK) : r);
 		return;
 	}
-	step_map(r, step < 4);
+	map_something(r, step < 4);
+}
+
+/* One process reads and writes another's memory, or its own. */
+static void step_remote(struct range r)
+{
+	static const char *const names[] = { "readv", "writev", "mem read", "mem write" };
+	u64 addr = any_word();
+	u64 value = new_value();
+	u64 slot = rnd(WORKERS);
+	u64 how = rnd(4);
+	long result;
+	if (control->pid[slot] <= 0)
+		slot = control->slot;
+	/* On Linux reading by this call, and no other, gives the other process pages of its own. */
+	if (pss && how == 0)
+		how = 2;
+	if (how < 2) {
+		struct iovec local = { &value, 8 };
+		struct iovec remote = { (void *)addr, 8 };
+		result = syscall6(how ? NR_process_vm_writev : NR_process_vm_readv, control->pid[slot],
+				  (long)&local, 1, (long)&remote, 1, 0);
+	} else {
+		char path[] = "/proc/0000000000/mem";
+		u64 pid = (u64)control->pid[slot];
+		for (int i = 15; i > 5; i--, pid /= 10)
+			path[i] = (char)('0' + pid % 10);
+		/* A process id has no zeroes in front. */
+		char *number = path + 6;
+		while (*number == '0')
+			number++;
+		memcpy(number - 6, "/proc/", 6);
+		int fd = (int)open(number - 6, O_RDWR);
+		result = syscall4(how == 3 ? NR_pwrite64 : NR_pread64, fd, &value, 8, addr);
+		close(fd);
+	}
+	say("%s of p%d %a = %d", names[how], slot, addr, result);
+	if (how % 2 == 0)
+		say(", %x", result == 8 ? value : 0);
+}
+
+static void step_splice(struct range r)
+{
+	struct iovec vec = { (void *)any_word(), 8 };
+	u64 back = 0;
+	long first = syscall4(NR_vmsplice, data[1], &vec, 1, 0);
+	if (first == 8)
+		read(data[0], &back, 8);
+	say("vmsplice %a = %d, %x", (u64)vec.base, first, back);
+}
+
+/* One call while there may be little more than there is. Of a kind that changes nothing if it fails. */
+static void step_limit(struct range r)
+{
+	u64 pages = rnd(16);
+	u64 limit[2] = { 0, ~0UL };
+	u64 n = 1 + rnd(12);
+	u64 how = rnd(4);
+	u64 place = how == 1 ? windows[WINDOW_HEAP].start + rnd(40) * PAGE_SIZE : r.start;
+	long result;
+	status_kib(NULL);
+	limit[0] = (status_kib("VmSize") + pages * 4) * 1024;
+	syscall4(NR_prlimit64, 0, RLIMIT_AS, limit, NULL);
+	if (how == 0)
+		result = (long)mmap(NULL, n * PAGE_SIZE, RW, MAP_PRIVATE | MAP_ANONYMOUS);
+	else if (how == 1)
+		result = syscall1(NR_brk, place);
+	else if (how == 2)
+		result = (long)mremap((void *)place, PAGE_SIZE, n * PAGE_SIZE, MREMAP_MAYMOVE, NULL);
+	else
+		result = (long)mremap((void *)place, n * PAGE_SIZE, n * PAGE_SIZE,
+				      MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	limit[0] = ~0UL;
+	syscall4(NR_prlimit64, 0, RLIMIT_AS, limit, NULL);
+	say("with %d pages: call %d %a+%d = %r", pages, how, place, n, result);
 }
 
 static void take_ballast(void)
@@ -706,9 +815,49 @@ static void take_ballast(void)
 	/* mlockall() may have locked it. */
 	syscall2(NR_munlock, memory, ballast);
 	mprotect(memory, ballast, RW);
+	if (mmap_failed(memory))
+		return;
 	for (u64 at = 0; at < ballast; at += PAGE_SIZE)
 		memory[at] = 1;
 	munmap(memory, ballast);
+}
+
+/* What a step does: how often of all weights, and whether it may change the map. */
+static const struct action {
+	u32 weight;
+	u32 maps;
+	void (*run)(struct range r);
+} actions[] = {
+	{ 24, 1, step_map },
+	{ 14, 1, step_unmap },
+	{ 16, 1, step_protect },
+	{ 26, 1, step_remap },
+	{ 32, 1, step_advise },
+	{ 8, 1, step_lock },
+	{ 6, 1, step_brk },
+	{ 6, 1, step_stack },
+	{ 4, 1, step_free },
+	{ 2, 1, step_limit },
+	{ 24, 0, step_poke },
+	{ 16, 0, step_fill },
+	{ 12, 0, step_copy },
+	{ 12, 1, step_remote },
+	{ 2, 0, step_splice },
+	{ 6, 0, step_file },
+	{ 2, 0, step_sync },
+	{ 4, 0, step_sum },
+};
+
+static const struct action *choose_action(void)
+{
+	u64 all = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
+		all += actions[i].weight;
+	u64 at = rnd(all);
+	const struct action *action = actions;
+	for (; at >= action->weight; action++)
+		at -= action->weight;
+	return action;
 }
 
 static void perform(u64 step)
@@ -724,43 +873,12 @@ static void perform(u64 step)
 		say_map();
 		return;
 	}
-	u64 what = rnd(100);
-	struct range r = any_range();
-	if (what < 12)
-		step_map(r, 0);
-	else if (what < 19)
-		step_unmap(r);
-	else if (what < 27)
-		step_protect(r);
-	else if (what < 40)
-		step_remap(r);
-	else if (what < 56)
-		step_advise(r);
-	else if (what < 60)
-		step_lock(r);
-	else if (what < 63)
-		step_brk();
-	else if (what < 66)
-		step_stack();
-	else if (what < 68)
-		step_free(r);
-	if (what < 68) {
+	const struct action *action = choose_action();
+	action->run(any_range());
+	if (action->maps)
 		say_map();
-		return;
-	}
-	if (what < 80)
-		step_poke();
-	else if (what < 88)
-		step_fill(r.pages <= 12 || rnd(4) == 0 ? r : small_range((int)rnd(3)));
-	else if (what < 94)
-		step_copy();
-	else if (what < 97)
-		step_file();
-	else if (what < 98)
-		step_sync(r);
 	else
-		step_sum();
-	say("\n");
+		say("\n");
 }
 
 /* -- Workers and their driver -- */
@@ -799,6 +917,7 @@ static void worker(int slot)
 		u32 what;
 		if (read(orders[slot][0], &what, sizeof(what)) != sizeof(what))
 			exit(98);
+		control->slot = (u32)slot;
 		say("%d p%d ", (long)control->step, (long)slot);
 		if (what < STEPS)
 			perform(what);
@@ -960,6 +1079,9 @@ static void prepare(void)
 	pipe(data);
 	control = mmap(NULL, PAGE_SIZE, RW, MAP_SHARED | MAP_ANONYMOUS);
 	find_chosen_window();
+	status_kib(NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(status_names); i++)
+		status_before[i] = status_kib(status_names[i]);
 }
 
 static void parse_only(const char *list)
@@ -979,12 +1101,14 @@ static void parse_only(const char *list)
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		print("usage: random_memory SEED COUNT [verbose] [toggle] [ballast=MIB] [only=N,N...]\n");
+		print("usage: random_memory SEED COUNT [verbose] [pss] [toggle] [ballast=MIB] [only=N,N...]\n");
 		return 2;
 	}
 	for (int i = 3; i < argc; i++) {
 		if (streq(argv[i], "verbose"))
 			verbose = 1;
+		else if (streq(argv[i], "pss"))
+			pss = 1;
 		else if (streq(argv[i], "toggle"))
 			toggle = 1;
 		else if (memcmp(argv[i], "ballast=", 8) == 0)
