@@ -52,7 +52,7 @@ const WRITABLE_SHARE = 4;
 /** Bytes on the way in all sockets of a machine. */
 const SOCKETS_MAX_BYTES = 64 * 1024 * 1024;
 
-class UnixSock {
+export class UnixSock {
   readonly vfs: Vfs;
   /** SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
   readonly type: number;

@@ -2,10 +2,12 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, TASK_SIZE } from '../arch/riscv/pgtable.ts';
+import { capable } from '../kernel/cred.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
 import { copyFromUser } from '../mm/uaccess.ts';
+import { CAP_SYS_NICE } from '../uapi/capability.ts';
 import { EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
 import * as uapi from '../uapi/mempolicy.ts';
 import type { SyscallArgs } from './args.ts';
@@ -72,7 +74,8 @@ export function sysMbind(_kernel: Kernel, task: Task, args: SyscallArgs): number
   const flags = args.uint(5);
   const valid = uapi.MPOL_MF_STRICT | uapi.MPOL_MF_MOVE | uapi.MPOL_MF_MOVE_ALL;
   if ((flags & ~valid) !== 0) return -EINVAL;
-  if ((flags & uapi.MPOL_MF_MOVE_ALL) !== 0 && task.cred.euid !== 0) return -EPERM;
+  const all = (flags & uapi.MPOL_MF_MOVE_ALL) !== 0;
+  if (all && !capable(task.cred, CAP_SYS_NICE)) return -EPERM;
   const len = args.ulong(1);
   if (start % PAGE_SIZE !== 0 || start > TASK_SIZE || len > TASK_SIZE) return -EINVAL;
   if (len === 0) return 0;

@@ -14,6 +14,7 @@ import {
   unixSend,
   unixShutdown,
   unixSockOf,
+  type UnixSock,
 } from '../net/af_unix.ts';
 import {
   EAFNOSUPPORT,
@@ -37,6 +38,20 @@ import { brokenPipe, waitForFile } from './file_wait.ts';
 /** Bytes that a send which sleeps has already sent. */
 class SendProgress {
   done = 0;
+}
+
+/** An open socket. */
+interface OpenSock {
+  readonly file: File;
+  readonly sock: UnixSock;
+}
+
+/** What a descriptor means. @returns it, -EBADF or -ENOTSOCK. @linux net/socket.c:sockfd_lookup_light */
+function sockfdLookup(task: Task, fd: number): OpenSock | number {
+  const file = task.files.get(fd);
+  if (file === undefined) return -EBADF;
+  const sock = unixSockOf(file);
+  return sock === undefined ? -ENOTSOCK : { file, sock };
 }
 
 /** The type of a local socket, as socketpair() is asked for it. @returns SOCK_* or -errno. */
@@ -82,14 +97,12 @@ export function sysSocketpair(_kernel: Kernel, task: Task, args: SyscallArgs): n
 }
 
 export function sysShutdown(_kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const file = task.files.get(args.int(0));
-  if (file === undefined) return -EBADF;
-  const sock = unixSockOf(file);
-  if (sock === undefined) return -ENOTSOCK;
+  const found = sockfdLookup(task, args.int(0));
+  if (typeof found === 'number') return found;
   const how = args.int(1);
   if (how < uapi.SHUT_RD || how > uapi.SHUT_RDWR) return -EINVAL;
   const masks = [RCV_SHUTDOWN, SEND_SHUTDOWN, RCV_SHUTDOWN | SEND_SHUTDOWN] as const;
-  unixShutdown(sock, masks[how]!);
+  unixShutdown(found.sock, masks[how]!);
   return 0;
 }
 
@@ -106,10 +119,9 @@ function buffer(task: Task, args: SyscallArgs): IovIter | number {
 }
 
 export function sysSendto(_kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const file = task.files.get(args.int(0));
-  if (file === undefined) return -EBADF;
-  const sock = unixSockOf(file);
-  if (sock === undefined) return -ENOTSOCK;
+  const found = sockfdLookup(task, args.int(0));
+  if (typeof found === 'number') return found;
+  const { file, sock } = found;
   const flags = args.int(3);
   if ((flags & uapi.MSG_OOB) !== 0) return -EOPNOTSUPP;
   if (args.ulong(4) !== 0) return -EISCONN;
@@ -138,10 +150,9 @@ function blockSend(task: Task, file: File, flags: number, done: number): number 
 }
 
 export function sysRecvfrom(_kernel: Kernel, task: Task, args: SyscallArgs): number {
-  const file = task.files.get(args.int(0));
-  if (file === undefined) return -EBADF;
-  const sock = unixSockOf(file);
-  if (sock === undefined) return -ENOTSOCK;
+  const found = sockfdLookup(task, args.int(0));
+  if (typeof found === 'number') return found;
+  const { file, sock } = found;
   const flags = args.int(3);
   if ((flags & uapi.MSG_OOB) !== 0) return -EOPNOTSUPP;
   const to = buffer(task, args);

@@ -61,7 +61,7 @@ const ROWS: readonly SyscallRow[] = [
     unistd.NR_CAPSET,
     'capset',
     cred.sysCapset,
-    'kept; only CAP_IPC_LOCK, CAP_SYS_RAWIO and CAP_SYS_NICE are asked for, ids otherwise',
+    'kept; CAP_IPC_LOCK and some CAP_SYS_* are asked for, ids otherwise',
   ),
   supported(unistd.NR_EVENTFD2, 'eventfd2', epoll.sysEventfd2),
   supported(unistd.NR_EPOLL_CREATE1, 'epoll_create1', epoll.sysEpollCreate1),
