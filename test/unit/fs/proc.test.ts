@@ -22,19 +22,8 @@ import {
   read,
   readlink,
   write,
+  USER,
 } from './proc_harness.ts';
-
-const USER = {
-  uid: 1000,
-  euid: 1000,
-  suid: 1000,
-  fsuid: 1000,
-  gid: 1000,
-  egid: 1000,
-  sgid: 1000,
-  fsgid: 1000,
-  groups: [1000],
-};
 
 describe('/proc/self', () => {
   it('leads to the process that looks', () => {

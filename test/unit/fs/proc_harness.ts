@@ -34,6 +34,19 @@ import { AT_FDCWD, O_RDONLY } from '../../../src/uapi/fcntl.ts';
 import { NSIG } from '../../../src/uapi/signal.ts';
 import { testPgData } from '../mm/harness.ts';
 
+/** An ordinary user. */
+export const USER: Cred = {
+  uid: 1000,
+  euid: 1000,
+  suid: 1000,
+  fsuid: 1000,
+  gid: 1000,
+  egid: 1000,
+  sgid: 1000,
+  fsgid: 1000,
+  groups: [1000],
+};
+
 export interface ProcMachine {
   readonly kernel: Kernel;
   readonly vfs: Vfs;

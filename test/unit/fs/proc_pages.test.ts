@@ -28,19 +28,9 @@ import {
   open,
   read,
   type ProcMachine,
+  USER,
 } from './proc_harness.ts';
 
-const USER = {
-  uid: 1000,
-  euid: 1000,
-  suid: 1000,
-  fsuid: 1000,
-  gid: 1000,
-  egid: 1000,
-  sgid: 1000,
-  fsgid: 1000,
-  groups: [1000],
-};
 const ARG = BASE + 64 * PMD;
 const VEC = ARG + PAGE;
 const UNMAPPED = ARG + 8 * PAGE;
