@@ -93,7 +93,9 @@
 #define PR_SET_DUMPABLE 4
 
 #define __WALL 0x40000000
+#define P_PID 1
 #define WUNTRACED 2
+#define WNOWAIT 0x01000000
 #define WCONTINUED 8
 
 /* Statuses of wait4(). */
@@ -189,10 +191,24 @@ static inline int kill_and_reap(long pid)
 	return status == SIGKILL;
 }
 
+/* Words that a program shares with its children, to wait for each other. */
+static volatile u64 *flags;
+
+static inline void share_flags(void)
+{
+	flags = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+}
+
 static inline void sleep_ms(long ms)
 {
 	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
 	syscall2(NR_nanosleep, &ts, NULL);
+}
+
+static inline void wait_flag(int n)
+{
+	while (flags[n] == 0)
+		sleep_ms(1);
 }
 
 #endif

@@ -142,15 +142,12 @@ static int peek_and_poke(void)
 	return !(ok && wait_for(pid) == EXITED(0));
 }
 
-/* Waits for SIGUSR1, then says whether the word at the start of `memory` is what it was. */
+/* Waits, then says whether the word at the start of `memory` is what it was. */
 static int unchanged(void)
 {
-	u64 mask = 1UL << (SIGUSR1 - 1);
 	u64 before = *memory;
-	syscall4(NR_rt_sigprocmask, SIG_BLOCK, &mask, NULL, 8);
-	struct timespec forever = { 1000, 0 };
-	sigaction(SIGUSR1, note, 0);
-	syscall5(NR_ppoll, NULL, 0, &forever, (u64[]){ 0 }, 8);
+	flags[0] = 1;
+	wait_flag(1);
 	return *memory == before ? 0 : 1;
 }
 
@@ -162,17 +159,18 @@ static int changed_to_42(void)
 /* A page nobody may write, shared with a child forked before and with the tracer. */
 static int poke_read_only(void)
 {
+	share_flags();
 	memory = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 	*memory = 9;
 	mprotect(memory, PAGE_SIZE, PROT_READ);
 	long other = start_traced(unchanged);
 	resume(PTRACE_DETACH, other, 0);
+	wait_flag(0);
 	long pid = start_traced(changed_to_42);
 	int ok = poke(pid, memory, 42) == 0 && *memory == 9;
 	resume(PTRACE_CONT, pid, 0);
 	ok &= wait_for(pid) == EXITED(0);
-	sleep_ms(20);
-	kill(other, SIGUSR1);
+	flags[1] = 1;
 	return !(ok && wait_for(other) == EXITED(0) && *memory == 9);
 }
 
@@ -191,12 +189,14 @@ static int poke_behind_shared_tables(void)
 {
 	size_t last = 8 * MIB / 8 - 8;
 	u64 seen = 0;
+	share_flags();
 	memory = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 	for (size_t at = 0; at < 8 * MIB; at += PAGE_SIZE)
 		memory[at / 8] = at + 1;
 	memory[last] = 5;
 	long other = start_traced(unchanged);
 	resume(PTRACE_DETACH, other, 0);
+	wait_flag(0);
 	long pid = start_traced(see_42_and_so_does_a_child);
 	int ok = poke(pid, memory, 42) == 0 && poke(pid, memory + last, 43) == 0;
 	ok &= peek(pid, memory + last, &seen) == 0 && seen == 43;
@@ -206,8 +206,7 @@ static int poke_behind_shared_tables(void)
 	while ((status = wait_for(pid)) == STOPPED(SIGCHLD))
 		resume(PTRACE_CONT, pid, 0);
 	ok &= status == EXITED(0) && memory[0] == 1 && memory[last] == 5;
-	sleep_ms(20);
-	kill(other, SIGUSR1);
+	flags[1] = 1;
 	return !(ok && wait_for(other) == EXITED(0));
 }
 
@@ -334,8 +333,8 @@ static int system_calls(void)
 static int sleep_half(void)
 {
 	u64 start = now_ns();
-	sleep_ms(300);
-	return now_ns() - start >= 300000000 ? 0 : 1;
+	sleep_ms(600);
+	return now_ns() - start >= 600000000 ? 0 : 1;
 }
 
 /* What is attached to while it sleeps stops, and sleeps on for the rest of its time. */
@@ -390,6 +389,7 @@ static int refusals(void)
 static int permissions(void)
 {
 	int status = -1;
+	share_flags();
 	long root = fork();
 	if (root == 0)
 		forever();
@@ -399,14 +399,17 @@ static int permissions(void)
 		long open = fork();
 		if (open == 0) {
 			prctl(PR_SET_DUMPABLE, 1);
+			flags[0] = 1;
 			forever();
 		}
 		long closed = fork();
 		if (closed == 0) {
 			prctl(PR_SET_DUMPABLE, 0);
+			flags[1] = 1;
 			forever();
 		}
-		sleep_ms(50);
+		wait_flag(0);
+		wait_flag(1);
 		int ok = ptrace(PTRACE_ATTACH, root, NULL, NULL) == -EPERM;
 		ok &= ptrace(PTRACE_ATTACH, closed, NULL, NULL) == -EPERM;
 		ok &= ptrace(PTRACE_ATTACH, open, NULL, NULL) == 0;

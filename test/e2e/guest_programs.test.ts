@@ -44,7 +44,6 @@ const SELF_TESTS = [
   'mdwe',
   'mlock',
   'gup',
-  'ptrace',
 ];
 
 for (const cowPte of [true, false]) {
