@@ -21,12 +21,14 @@ import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.t
 import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UNEVICTABLE, PG_UPTODATE } from './page.ts';
 import { ptAccountAdd, vmaPageProt } from './pte_ops.ts';
 import { pageMkclean } from './rmap.ts';
-import { folioMarkAccessed, lruAdd } from './swap.ts';
-import { swapReadPage } from './swap_state.ts';
+import { folioActivate, folioMarkAccessed, lruAdd } from './swap.ts';
+import { swapReadPage, swapShadow } from './swap_state.ts';
 import { SWAP_ENTRY_POISONED, valueToSwapEntry, type SwapEntry } from './swap_types.ts';
 import { swapFree } from './swapfile.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
+import { VM_EXEC } from './vma.ts';
+import { takeShadow, workingsetRefault } from './workingset.ts';
 
 /** Pages mapped around a read fault when the cache has them. Linux's default (fault_around_bytes = 64 KiB). */
 const FAULT_AROUND_PAGES = 16;
@@ -59,6 +61,7 @@ function readNewPage(mapping: AddressSpace, index: number): number {
     }
   }
   addToPageCache(mapping, index, pfn);
+  if (workingsetRefault(pgdat, takeShadow(mapping, index), true)) folioActivate(pgdat, pfn);
   return pfn;
 }
 
@@ -81,6 +84,7 @@ function shmemSwapinFolio(mapping: AddressSpace, index: number, entry: SwapEntry
   addToPageCache(mapping, index, pfn);
   pgdat.page.flags[pfn]! |= PG_DIRTY;
   mapping.swapped--;
+  if (workingsetRefault(pgdat, swapShadow(pgdat, entry), false)) folioActivate(pgdat, pfn);
   swapFree(pgdat, entry);
   return pfn;
 }
@@ -199,7 +203,11 @@ function filemapFault(ctx: FaultContext): number {
   if (file === null) return VM_FAULT_SIGBUS;
   const { mapping } = file;
   if (ctx.pgoff * PAGE_SIZE >= mapping.ops.size(mapping)) return VM_FAULT_SIGBUS;
+  const { pgdat } = mapping;
+  const before = pgdat.vmstat.workingsetRefaultFile;
   const pfn = filemapGetPage(mapping, ctx.pgoff);
+  const refault = pgdat.vmstat.workingsetRefaultFile !== before;
+  if (refault && (ctx.vma.flags & VM_EXEC) !== 0) pgdat.codeRefaults++;
   if (pfn < 0) return pfn === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
   ctx.page = pfn as Pfn;
   return 0;

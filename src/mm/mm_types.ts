@@ -153,6 +153,8 @@ export class AddressSpace {
   readonly iMmap: Vma[] = [];
   /** Shared memory or tmpfs: pages have no other home and count as RssShmem. */
   readonly swapBacked: boolean;
+  /** When pages that are not cached were reclaimed, by index; see workingset.ts. null until the first. */
+  shadows: XArray | null = null;
   /** Pages that are in swap: those of `pages` that are no frames. @linux include/linux/shmem_fs.h:shmem_inode_info.swapped */
   swapped = 0;
   /** Reclaim leaves its pages alone. @linux include/linux/pagemap.h:mapping_unevictable */
@@ -368,6 +370,12 @@ export class PgData {
   noReclaim = 0;
   /** An allocation failed for that since this was last cleared. */
   reclaimDeferred = false;
+  /** Counts reclaimed pages, around 32 bits: the clock of workingset.ts. */
+  nonresidentAge = 1;
+  /** The last look at how much is read again, by thrashing(). */
+  readonly thrash = { age: 1, refaults: 0, windows: 0 };
+  /** Pages of code read again that were reclaimed before. */
+  codeRefaults = 0;
   /** Times in a row that kswapd found nothing to reclaim. */
   kswapdFailures = 0;
   /** vm.min_free_kbytes: what the watermarks are made from. */

@@ -31,7 +31,7 @@ import {
 import { rmapWalk } from './page_vma_mapped.ts';
 import { folioMappedDirty, folioReferenced, tryToUnmapAnon, tryToUnmapFile } from './rmap.ts';
 import { anonLru } from './swap.ts';
-import { deleteFromSwapCache, swapWritePage } from './swap_state.ts';
+import { deleteFromSwapCache, setSwapShadow, swapWritePage } from './swap_state.ts';
 import { swapEntryToValue, type SwapEntry } from './swap_types.ts';
 import {
   allocSwapSlot,
@@ -41,6 +41,7 @@ import {
   swapInfoOf,
 } from './swapfile.ts';
 import { deleteFromPageCache } from './truncate.ts';
+import { shadowFilePage } from './workingset.ts';
 import { VM_DROPPABLE, VM_EXEC, VM_LOCKED } from './vma.ts';
 
 /** What became of a page. */
@@ -126,6 +127,7 @@ function pageoutAnon(pgdat: PgData, pfn: Pfn): number {
   const entry = saveToSwap(pgdat, pfn);
   if (entry === NO_SWAP_ENTRY) return PAGE_ACTIVATE;
   flags[pfn]! &= ~PG_DIRTY;
+  setSwapShadow(pgdat, entry);
   tryToUnmapAnon(pgdat, pfn, entry);
   if (cached !== 0) deleteFromSwapCache(pgdat, pfn);
   return PAGE_RECLAIMED;
@@ -142,6 +144,7 @@ function shmemWriteout(pgdat: PgData, mapping: AddressSpace, pfn: Pfn): number {
   const index = pageIndex(pgdat, pfn);
   tryToUnmapFile(pgdat, pfn);
   deleteFromPageCache(mapping, index);
+  setSwapShadow(pgdat, entry);
   swapDuplicate(pgdat, entry);
   mapping.pages.set(index, swapEntryToValue(entry));
   mapping.swapped++;
@@ -163,8 +166,10 @@ function pageoutFile(pgdat: PgData, pfn: Pfn): number {
     flags[pfn]! &= ~PG_DIRTY;
     pgdat.vmstat.pgpgout++;
   }
+  const index = pageIndex(pgdat, pfn);
   tryToUnmapFile(pgdat, pfn);
-  deleteFromPageCache(mapping, pageIndex(pgdat, pfn));
+  deleteFromPageCache(mapping, index);
+  if (mapping.ops.readFolio !== undefined) shadowFilePage(mapping, index);
   return PAGE_RECLAIMED;
 }
 

@@ -15,9 +15,10 @@ import { ENOMEM } from '../uapi/errno.ts';
 import type { PgData } from './mm_types.ts';
 import { allocPage, freePage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON, PG_DIRTY, PG_SWAPCACHE, PG_UPTODATE } from './page.ts';
-import { lruAdd } from './swap.ts';
+import { folioActivate, lruAdd } from './swap.ts';
 import { swapEntryOffset, type SwapEntry } from './swap_types.ts';
 import { releaseSwapSlot, swapCount, swapFree, swapInfoOf } from './swapfile.ts';
+import { workingsetEviction, workingsetRefault } from './workingset.ts';
 
 /** The cached page of a slot, NO_PFN if there is none; no reference is taken. @linux mm/swap_state.c:swap_cache_get_folio */
 export function lookupSwapCache(pgdat: PgData, entry: SwapEntry): Pfn {
@@ -88,6 +89,16 @@ export function swapWritePage(pgdat: PgData, entry: SwapEntry, pfn: Pfn): number
   return err;
 }
 
+/** When the page in a slot was reclaimed. */
+export function swapShadow(pgdat: PgData, entry: SwapEntry): number {
+  return swapInfoOf(pgdat, entry).shadow[swapEntryOffset(entry)]!;
+}
+
+/** Notes that the page in a slot is being reclaimed. */
+export function setSwapShadow(pgdat: PgData, entry: SwapEntry): void {
+  swapInfoOf(pgdat, entry).shadow[swapEntryOffset(entry)] = workingsetEviction(pgdat);
+}
+
 /**
  * The anonymous page of a slot that some entry names, read in if it is not cached, with a
  * reference for the caller. A page read in is cached and in no address space yet.
@@ -110,5 +121,6 @@ export function swapinFolio(pgdat: PgData, entry: SwapEntry): number {
   pgdat.page.flags[pfn] = PG_ANON | PG_UPTODATE;
   addToSwapCache(pgdat, pfn, entry);
   lruAdd(pgdat, pfn);
+  if (workingsetRefault(pgdat, swapShadow(pgdat, entry), false)) folioActivate(pgdat, pfn);
   return pfn;
 }

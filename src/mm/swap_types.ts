@@ -96,6 +96,8 @@ export class SwapInfo {
   readonly map: Int32Array;
   /** Frame of the page in the swap cache, 0 = not there. */
   readonly cache: Int32Array;
+  /** When the page in the slot was reclaimed; see workingset.ts. */
+  readonly shadow: Int32Array;
   /** Free slots of each cluster. */
   readonly clusterFree: Uint16Array;
   /** Slots that can hold pages, and those that do. */
@@ -119,6 +121,7 @@ export class SwapInfo {
     this.pages = slots - 1 - badPages;
     this.map = new Int32Array(slots);
     this.cache = new Int32Array(slots);
+    this.shadow = new Int32Array(slots);
     this.map[0] = SWAP_MAP_BAD;
     this.clusterFree = new Uint16Array(Math.ceil(slots / SWAPFILE_CLUSTER)).fill(SWAPFILE_CLUSTER);
     this.clusterFree[0]!--;

@@ -31,6 +31,7 @@ import { folioReferenced } from './rmap.ts';
 import { anonLru, lruAdd, lruDel, lruHead, rescueUnevictable } from './swap.ts';
 import { flushTlbEveryone } from './tlbflush.ts';
 import { VM_EXEC, VM_LOCKED } from './vma.ts';
+import { thrashing } from './workingset.ts';
 
 /** Pages looked at in one go. @linux include/linux/swap.h */
 const SWAP_CLUSTER_MAX = 32;
@@ -216,6 +217,7 @@ function shrinkNode(pgdat: PgData, wanted: number, by: number): number {
  */
 export function tryToFreePages(pgdat: PgData, wanted: number): number {
   pgdat.vmstat.allocstall++;
+  if (thrashing(pgdat)) return 0;
   let freed = 0;
   for (let round = 0; round < MAX_ROUNDS && freed === 0; round++) {
     freed = shrinkNode(pgdat, Math.max(wanted, SWAP_CLUSTER_MAX), BY_ALLOCATION);

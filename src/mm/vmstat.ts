@@ -50,6 +50,11 @@ export class VmStat {
   /** Times kswapd ran, and times an allocation had to reclaim for itself. */
   pageoutrun = 0;
   allocstall = 0;
+  /** Pages read again that were reclaimed before, and those of them that came back as active. */
+  workingsetRefaultAnon = 0;
+  workingsetRefaultFile = 0;
+  workingsetActivateAnon = 0;
+  workingsetActivateFile = 0;
   /** Pages found locked and set aside, and those looked at again after an unlock. */
   unevictablePgsCulled = 0;
   unevictablePgsRescued = 0;

@@ -186,6 +186,10 @@ function reclaimCounters(vmstat: VmStat): (readonly [string, number])[] {
     ['pageoutrun', vmstat.pageoutrun],
     ['unevictable_pgs_culled', vmstat.unevictablePgsCulled],
     ['unevictable_pgs_rescued', vmstat.unevictablePgsRescued],
+    ['workingset_refault_anon', vmstat.workingsetRefaultAnon],
+    ['workingset_refault_file', vmstat.workingsetRefaultFile],
+    ['workingset_activate_anon', vmstat.workingsetActivateAnon],
+    ['workingset_activate_file', vmstat.workingsetActivateFile],
   ];
 }
 
