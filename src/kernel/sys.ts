@@ -6,6 +6,8 @@
  */
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import type { Vaddr } from '../arch/riscv/pgtable.ts';
+import { madviseSetAnonName } from '../mm/madvise.ts';
 import {
   MMF_COW_PTE,
   MMF_COW_PTE_READY,
@@ -13,10 +15,14 @@ import {
   MMF_HAS_MDWE_NO_INHERIT,
 } from '../mm/mm_struct.ts';
 import type { MmStruct } from '../mm/mm_types.ts';
-import { copyToUser } from '../mm/uaccess.ts';
+import { copyToUser, strncpyFromUser } from '../mm/uaccess.ts';
 import { updateHiwaterRss } from '../mm/rss.ts';
-import { EINVAL, EPERM } from '../uapi/errno.ts';
-import { PR_MDWE_NO_INHERIT, PR_MDWE_REFUSE_EXEC_GAIN } from '../uapi/prctl.ts';
+import { EFAULT, EINVAL, EPERM } from '../uapi/errno.ts';
+import {
+  ANON_VMA_NAME_MAX_LEN,
+  PR_MDWE_NO_INHERIT,
+  PR_MDWE_REFUSE_EXEC_GAIN,
+} from '../uapi/prctl.ts';
 import {
   RLIMIT_CPU,
   RLIMIT_CORE,
@@ -80,6 +86,28 @@ export function prctlSetMdwe(mm: MmStruct, bits: number): number {
   if ((bits & PR_MDWE_REFUSE_EXEC_GAIN) !== 0) mm.flags |= MMF_HAS_MDWE;
   if ((bits & PR_MDWE_NO_INHERIT) !== 0) mm.flags |= MMF_HAS_MDWE_NO_INHERIT;
   return 0;
+}
+
+/** Bytes that a name may not have: what is not printable in Latin-1, and these. @linux kernel/sys.c:is_valid_name_char */
+const BAD_NAME_CHARS = /[^\x20-\x7e\xa0-\xff]|[\\`$[\]]/;
+
+/**
+ * PR_SET_VMA_ANON_NAME.
+ * @param nameAddr address of the name; 0 takes the name away.
+ * @returns 0; -EFAULT; -EINVAL (the name is too long or has odd bytes); or what
+ *   madviseSetAnonName() returns.
+ * @linux kernel/sys.c:prctl_set_vma
+ */
+export function prctlSetAnonVmaName(
+  mm: MmStruct,
+  start: Vaddr,
+  len: number,
+  nameAddr: Vaddr,
+): number {
+  if (nameAddr === 0) return madviseSetAnonName(mm, start, len, null);
+  const name = strncpyFromUser(mm, nameAddr, ANON_VMA_NAME_MAX_LEN);
+  if (typeof name === 'number') return name === -EFAULT ? -EFAULT : -EINVAL;
+  return BAD_NAME_CHARS.test(name) ? -EINVAL : madviseSetAnonName(mm, start, len, name);
 }
 
 /** Limits of the first process. @linux include/asm-generic/resource.h:INIT_RLIMITS */

@@ -4,6 +4,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { getU64 } from '../lib/bits.ts';
 import { copyFromUser, copyToUser, getUser64, putUser32 } from '../mm/uaccess.ts';
 import { EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '../uapi/errno.ts';
+import { CAP_LAST_CAP } from '../uapi/capability.ts';
 import {
   COW_PTE_CLEAR,
   COW_PTE_GET,
@@ -32,6 +33,8 @@ import {
   PR_SET_PDEATHSIG,
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
+  PR_SET_VMA,
+  PR_SET_VMA_ANON_NAME,
   TASK_COMM_LEN,
 } from '../uapi/prctl.ts';
 import {
@@ -53,6 +56,7 @@ import {
   childrenUsage,
   prctlGetCowPte,
   prctlGetMdwe,
+  prctlSetAnonVmaName,
   prctlSetCowPte,
   prctlSetMdwe,
   putRusage,
@@ -254,8 +258,6 @@ function prctlName(task: Task, option: number, addr: number): number {
   return 0;
 }
 
-const CAP_LAST = 40;
-
 export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number {
   const option = args.int(0);
   const arg2 = args.ulong(1);
@@ -270,6 +272,9 @@ export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number
     case PR_SET_NAME:
     case PR_GET_NAME:
       return prctlName(task, option, arg2);
+    case PR_SET_VMA:
+      if (arg2 !== PR_SET_VMA_ANON_NAME) return -EINVAL;
+      return prctlSetAnonVmaName(mm, args.ulong(2), args.ulong(3), args.ulong(4));
     case PR_SET_PDEATHSIG:
       if (arg2 > NSIG) return -EINVAL;
       task.pdeathSignal = arg2;
@@ -294,9 +299,9 @@ export function sysPrctl(_kernel: Kernel, task: Task, args: SyscallArgs): number
       setDumpable(mm, arg2 === 1);
       return 0;
     case PR_CAPBSET_READ:
-      return arg2 > CAP_LAST ? -EINVAL : 1;
+      return arg2 > CAP_LAST_CAP ? -EINVAL : 1;
     case PR_CAPBSET_DROP:
-      return arg2 > CAP_LAST ? -EINVAL : 0;
+      return arg2 > CAP_LAST_CAP ? -EINVAL : 0;
     case PR_SET_TIMERSLACK:
     case PR_SET_THP_DISABLE:
     case PR_SET_KEEPCAPS:
