@@ -22,7 +22,7 @@ export const PIPE_BUF_FLAG_PACKET = 0x08;
 /** The next write may go on in this buffer's page. */
 export const PIPE_BUF_FLAG_CAN_MERGE = 0x10;
 /** Another buffer has the same page of a pipe's own: it is not used again. Not Linux's, which counts. */
-export const PIPE_BUF_FLAG_SHARED = 0x100;
+const PIPE_BUF_FLAG_SHARED = 0x100;
 
 /** Buffers of a new pipe. @linux PIPE_DEF_BUFFERS */
 const PIPE_DEF_BUFFERS = 16;

@@ -73,7 +73,7 @@ function stopSigInfo(task: Task, signo: number, code: number): SigInfo {
  * @returns the stop, to be completed by the caller; null when the task goes on.
  * @linux kernel/signal.c:ptrace_notify
  */
-export function ptraceNotify(
+function ptraceNotify(
   task: Task,
   exitCode: number,
   message: number,

@@ -158,9 +158,9 @@ function protectRange(mm: MmStruct, first: Vma, start: Vaddr, end: Vaddr, prot: 
 /**
  * Sets the rights of [start, start + len).
  *
- * @returns 0; -EINVAL; -EACCES (a file not opened for that, PR_SET_MDWE) or -EPERM (sealed), then what lies
- *   before it is changed; or -ENOMEM: something is not mapped, then what lies before it is
- *   changed; or too many VMAs; or memory is out, then nothing is changed.
+ * @returns 0; -EINVAL; -EACCES (a file not opened for that, PR_SET_MDWE) or -EPERM (sealed), then
+ *   what lies before it is changed; or -ENOMEM: something is not mapped, then what lies before it
+ *   is changed; or too many VMAs; or memory is out, then nothing is changed.
  * @linux mm/mprotect.c:do_mprotect_pkey
  */
 export function doMprotect(mm: MmStruct, start: Vaddr, len: number, prot: number): number {
