@@ -106,10 +106,13 @@ function resultName(result: number): FaultEvent['result'] {
 export class MachineEvents {
   private readonly kernel: Kernel;
   private readonly listeners = new Map<MachineEvent, Set<(event: never) => void>>();
+  private readonly onFailure: (error: unknown) => void;
   private running = 0;
 
-  constructor(kernel: Kernel) {
+  /** @param onFailure called once the kernel has been left, when a listener threw in its middle. */
+  constructor(kernel: Kernel, onFailure: (error: unknown) => void) {
     this.kernel = kernel;
+    this.onFailure = onFailure;
   }
 
   /** Whether a listener is being called. */
@@ -140,6 +143,9 @@ export class MachineEvents {
     this.running++;
     try {
       for (const listener of [...set]) listener(event as never);
+    } catch (error) {
+      queueMicrotask(() => this.onFailure(error));
+      throw error;
     } finally {
       this.running--;
     }

@@ -188,7 +188,7 @@ export class Machine implements ProcessHost {
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
     this.swapAreas = new SwapAreas(pgdat, this.tree, swapSpecs(options.swap));
-    this.events = new MachineEvents(kernel);
+    this.events = new MachineEvents(kernel, (error) => this.fail(error));
     this.bootFrames = pgdat.freeFrames;
   }
 

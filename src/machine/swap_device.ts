@@ -8,10 +8,12 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   ftruncateSync,
   openSync,
   readSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { addSwapDevice } from '../fs/devfs.ts';
@@ -21,7 +23,7 @@ import { MAX_SWAPFILES } from '../arch/riscv/pgtable.ts';
 import type { PgData } from '../mm/mm_types.ts';
 import { MAX_SWAP_SLOTS, type SwapDevice } from '../mm/swap_types.ts';
 import { doSwapon, writeSwapHeader } from '../mm/swapon.ts';
-import { EINVAL, EIO } from '../uapi/errno.ts';
+import { EBUSY, EINVAL, EIO } from '../uapi/errno.ts';
 import { CowshedError, errnoError } from './errors.ts';
 
 /** A file of the host to swap to. */
@@ -81,14 +83,19 @@ function checksum(memory: Uint8Array, at: number): number {
   return sum === 0 ? 1 : sum;
 }
 
+/** Device and inode of each file that a machine of this process swaps to. */
+const filesInUse = new Set<string>();
+
 /** A file of the host. */
 class FileSwapDevice implements SwapDevice {
   readonly bytes: number;
   private readonly fd: number;
+  private readonly id: string;
   private readonly sums: Int32Array;
 
-  constructor(fd: number, bytes: number) {
+  constructor(fd: number, id: string, bytes: number) {
     this.fd = fd;
+    this.id = id;
     this.bytes = bytes;
     this.sums = new Int32Array(bytes / PAGE_SIZE);
   }
@@ -114,6 +121,7 @@ class FileSwapDevice implements SwapDevice {
   }
 
   close(): void {
+    filesInUse.delete(this.id);
     closeSync(this.fd);
   }
 }
@@ -127,47 +135,71 @@ function checkedBytes(bytes: number, action: string): number {
   );
 }
 
-function openFile(path: string, action: string): number {
+interface OpenedFile {
+  readonly fd: number;
+  readonly created: boolean;
+}
+
+function openFile(path: string, action: string): OpenedFile {
+  const { O_RDWR, O_CREAT, O_EXCL } = constants;
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const created = !existsSync(path);
+    return { fd: openSync(path, created ? O_RDWR | O_CREAT | O_EXCL : O_RDWR, 0o600), created };
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     throw new CowshedError('ERR_SWAP_FILE', `Cannot ${action}: ${text}`, error);
   }
 }
 
+/** Bytes of the area that an open file is, or is to become. @throws CowshedError */
+function areaBytes(size: number, bytes: number | undefined, action: string): number {
+  if (size === 0 && bytes === undefined) {
+    throw new CowshedError('ERR_SWAP_SIZE', `Cannot ${action}: it is empty, and no size is given`);
+  }
+  const whole = checkedBytes(bytes ?? size, action);
+  // An area that was made here has whole pages, whatever size was asked for.
+  if (size !== 0 && size !== bytes && size !== whole && bytes !== undefined) {
+    const message = `Cannot ${action}: it has ${size} bytes, not ${bytes}`;
+    throw new CowshedError('ERR_SWAP_SIZE', message);
+  }
+  return whole;
+}
+
 /** Takes an existing swap area as it is; makes an empty file one. */
+function useSwapFile(fd: number, bytes: number | undefined, action: string): FileSwapDevice {
+  const stat = fstatSync(fd, { bigint: true });
+  if (!stat.isFile()) throw errnoError(-EINVAL, action, 'it is no regular file');
+  const id = `${stat.dev}:${stat.ino}`;
+  if (filesInUse.has(id)) throw errnoError(-EBUSY, action, 'it is swapped to already');
+  const empty = stat.size === 0n;
+  const size = areaBytes(Number(stat.size), bytes, action);
+  if (empty) ftruncateSync(fd, size);
+  const device = new FileSwapDevice(fd, id, size);
+  if (empty && writeSwapHeader(device) !== 0)
+    throw errnoError(-EIO, action, 'it cannot be written');
+  filesInUse.add(id);
+  return device;
+}
+
+/** Leaves no new file behind when it cannot be used. */
 function openSwapFile({ file, bytes }: SwapFile): FileSwapDevice {
   const action = `swap to "${file}"`;
-  const fd = openFile(file, action);
+  const { fd, created } = openFile(file, action);
   try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile()) throw errnoError(-EINVAL, action, 'it is no regular file');
-    const empty = stat.size === 0;
-    if (empty && bytes === undefined) {
-      throw new CowshedError(
-        'ERR_SWAP_SIZE',
-        `Cannot ${action}: it is empty, and no size is given`,
-      );
-    }
-    if (!empty && bytes !== undefined && stat.size !== bytes) {
-      const message = `Cannot ${action}: it has ${stat.size} bytes, not ${bytes}`;
-      throw new CowshedError('ERR_SWAP_SIZE', message);
-    }
-    const size = checkedBytes(empty ? bytes! : stat.size, action);
-    if (empty) ftruncateSync(fd, size);
-    const device = new FileSwapDevice(fd, size);
-    if (empty && writeSwapHeader(device) !== 0)
-      throw errnoError(-EIO, action, 'it cannot be written');
-    return device;
+    return useSwapFile(fd, bytes, action);
   } catch (error) {
     closeSync(fd);
+    if (created) rmSync(file, { force: true });
     throw error;
   }
 }
 
 function openSwap(spec: SwapSpec): MemorySwapDevice | FileSwapDevice {
-  if (typeof spec !== 'number') return openSwapFile(spec);
+  if (typeof spec !== 'number') {
+    // What callers without types pass is not one of the two.
+    if (typeof (spec as SwapFile | null)?.file === 'string') return openSwapFile(spec);
+    throw errnoError(-EINVAL, 'swap', 'want a number of bytes, or a file');
+  }
   const device = new MemorySwapDevice(checkedBytes(spec, 'swap to memory'));
   writeSwapHeader(device);
   return device;

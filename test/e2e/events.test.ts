@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { guestProgram } from '../../src/bench/guest_files.ts';
 import type { MachineEvent, MachineEventMap, TableBrokenEvent } from '../../src/machine/events.ts';
 import { Machine } from '../../src/machine/machine.ts';
 import { runGuest, withMachine } from '../guest.ts';
@@ -154,6 +155,24 @@ describe('machine.events', () => {
       throw new Error('listener broke');
     });
     await assert.rejects(runGuest(machine, 'cow_fork'), { code: 'ERR_MACHINE' });
+    await machine.dispose();
+  });
+});
+
+describe('a listener that throws', () => {
+  const listener = (): void => {
+    throw new Error('listener broke');
+  };
+
+  it('stops the machine when it was called for spawn()', async () => {
+    const machine = await Machine.create({ memory: MEMORY });
+    const program = '/tmp/cow_fork';
+    machine.writeFile(program, guestProgram('cow_fork'), 0o755);
+    const off = machine.events.on('fault', listener);
+    assert.throws(() => machine.spawn(program, ['cow_fork']), /listener broke/);
+    off();
+    await Promise.resolve();
+    assert.throws(() => machine.spawn(program, ['cow_fork']), { code: 'ERR_MACHINE' });
     await machine.dispose();
   });
 });

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {
+  existsSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -65,6 +66,47 @@ describe('swap of a machine', () => {
         assert.equal(machine.stats().swapBytes, 8188 * 1024);
       });
     });
+  });
+
+  it('takes a file again with the size that it was made with', async () => {
+    await withFolder(async (dir) => {
+      const swap = { file: join(dir, 'swap'), bytes: 1_000_001 };
+      for (let time = 0; time < 2; time++) {
+        await withMachine({ memory: MEMORY, swap }, async (machine) => {
+          assert.equal(machine.stats().swapBytes, 243 * 4096);
+        });
+      }
+    });
+  });
+
+  it('does not swap twice to one file', async () => {
+    await withFolder(async (dir) => {
+      const swap = { file: join(dir, 'swap'), bytes: MIB };
+      const refused = { code: 'EBUSY' };
+      await assert.rejects(Machine.create({ memory: MEMORY, swap: [swap, swap] }), refused);
+      await withMachine({ memory: MEMORY, swap }, async () => {
+        await assert.rejects(Machine.create({ memory: MEMORY, swap }), refused);
+      });
+      await withMachine({ memory: MEMORY, swap }, async () => {});
+    });
+  });
+
+  it('leaves no new file behind when it cannot be used', async () => {
+    await withFolder(async (dir) => {
+      const file = join(dir, 'swap');
+      for (const bytes of [undefined, 1024, Number.NaN]) {
+        const created = Machine.create({ memory: MEMORY, swap: { file, bytes } });
+        await assert.rejects(created, { code: 'ERR_SWAP_SIZE' });
+        assert.equal(existsSync(file), false);
+      }
+    });
+  });
+
+  it('says what it wants when it is given something else', async () => {
+    for (const swap of [null, '64m', [undefined], {}, true]) {
+      const created = Machine.create({ memory: MEMORY, swap: swap as never });
+      await assert.rejects(created, { code: 'EINVAL', message: /want a number of bytes/ });
+    }
   });
 
   it('refuses what is no swap area, and overwrites nothing', async () => {
