@@ -1,6 +1,7 @@
 /*
  * ptrace: events, group stops, tracees of several threads, tracers that are not the parent, the
- * end of tracers, and SIGKILL in every kind of stop.
+ * end of tracers, and SIGKILL in every kind of stop. `ptrace_stops hold PID` keeps a process in a
+ * stop.
  */
 
 #include "ksft.h"
@@ -607,8 +608,25 @@ static int proc_status(void)
 	return !(ok && kill_and_reap(pid));
 }
 
-int main(int argc)
+/* Holds a process at the entry to a system call until its own standard input ends. */
+static int hold(long pid)
 {
+	char byte;
+	int ok = ptrace(PTRACE_SEIZE, pid, NULL, (void *)PTRACE_O_TRACESYSGOOD) == 0;
+	ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+	ok &= wait_for(pid) == GROUP_STOP(SIGTRAP);
+	resume(PTRACE_SYSCALL, pid, 0);
+	ok &= wait_for(pid) == STOPPED(SIGTRAP | 0x80);
+	print(ok ? "held\n" : "not held\n");
+	while (read(0, &byte, 1) > 0)
+		;
+	return !ok;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2)
+		return hold(parse_dec(argv[2]));
 	if (argc > 1)
 		return 9;
 	ksft_plan(21);

@@ -124,6 +124,7 @@ function exitSigInfo(task: Task, signo: number, status: number): SigInfo {
 function notifyParent(kernel: Kernel, signal: SignalStruct): void {
   const { parent, leader } = signal;
   const sig = leader.exitSignal;
+  leader.threadPid?.waitPidfd.wakeAll();
   if (leader.ptrace !== null) {
     notifyTracer(leader, ptraceReparented(leader) ? SIGCHLD : sig);
     return;
@@ -289,7 +290,6 @@ function exitProcess(kernel: Kernel, task: Task, code: number): void {
   reparentChildren(kernel, signal);
   signal.zombie = true;
   signal.onExit?.wakeAll();
-  signal.leader.threadPid?.waitPidfd.wakeAll();
   if (signal.zombieThreads === 0) notifyParent(kernel, signal);
 }
 

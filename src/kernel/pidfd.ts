@@ -64,7 +64,8 @@ function pidfdPoll(file: File, pt: PollTable | null): number {
   const { task, waitPidfd } = file.inode.data as Pid;
   pt?.add(waitPidfd);
   if (task === null) return POLLIN | POLLRDNORM | POLLHUP;
-  return task.signal.zombie ? POLLIN | POLLRDNORM : 0;
+  const { zombie, zombieThreads } = task.signal;
+  return zombie && zombieThreads === 0 ? POLLIN | POLLRDNORM : 0;
 }
 
 function pidfdShowFdinfo(file: File): string {

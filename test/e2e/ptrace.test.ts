@@ -4,11 +4,14 @@
  */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kernel } from '../../src/kernel/kernel.ts';
 import { EXIT_DEAD, EXIT_ZOMBIE, TASK_TRACED, type Task } from '../../src/kernel/task.ts';
+import { guestProgram } from '../../src/bench/guest_files.ts';
 import type { Machine } from '../../src/machine/machine.ts';
+import type { Process } from '../../src/machine/process.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { assertTap, runGuest, withMachine } from '../guest.ts';
 
@@ -44,6 +47,11 @@ function checkTies(kernel: Kernel): void {
   }
 }
 
+async function nextText(guest: Process): Promise<string> {
+  const [chunk] = (await once(guest.stdout, 'data')) as [Buffer];
+  return chunk.toString('latin1');
+}
+
 function assertNothingLeft(machine: Machine): void {
   assert.equal(machine.internals.tasks.size, 0);
   assert.equal(machine.leakedFrames(), 0);
@@ -62,6 +70,29 @@ describe('ptrace', () => {
         });
       });
     }
+
+    it(`lets the host clone a process in a stop ${mode}`, async () => {
+      await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
+        machine.writeFile('/cat', guestProgram('cat'), 0o755);
+        machine.writeFile('/hold', guestProgram('ptrace_stops'), 0o755);
+        const stdio = { stdin: 'pipe', stdout: 'pipe' } as const;
+        const original = machine.spawn('/cat', ['cat'], stdio);
+        original.stdin.write('one ');
+        assert.equal(await nextText(original), 'one ');
+        const tracer = machine.spawn('/hold', ['hold', 'hold', String(original.pid)], stdio);
+        assert.equal(await nextText(tracer), 'held\n');
+        const clone = original.fork(stdio);
+        clone.stdin.end('clone');
+        assert.equal(await nextText(clone), 'clone');
+        assert.equal((await clone.wait()).code, 0);
+        tracer.stdin.end();
+        assert.equal((await tracer.wait()).code, 0);
+        original.stdin.end('two');
+        assert.equal(await nextText(original), 'two');
+        assert.equal((await original.wait()).code, 0);
+        assertNothingLeft(machine);
+      });
+    });
 
     it(`survives a storm of requests ${mode}`, async () => {
       await withMachine({ memory: MEMORY, cowPte }, async (machine) => {
