@@ -121,13 +121,36 @@ static int timeout(void)
 	return result == -110 && now_ns() - start >= 5000000;
 }
 
+static void exit_later(void *arg)
+{
+	struct timespec wait = { 0, 20000000 };
+	(void)arg;
+	syscall2(NR_nanosleep, &wait, NULL);
+	syscall1(NR_exit, 2);
+}
+
+/* exit() of each thread, the leader first: the status of the last one is the process's. */
+static int last_thread_decides(void)
+{
+	static struct thread thread;
+	int status = -1;
+	long pid = fork();
+	if (pid == 0) {
+		thread_start(&thread, exit_later, NULL);
+		syscall1(NR_exit, 1);
+	}
+	waitpid(pid, &status);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 2;
+}
+
 int main(void)
 {
-	ksft_plan(6);
+	ksft_plan(7);
 	ksft_test(many_threads(), "eight threads count under a futex mutex");
 	ksft_test(ping_pong(), "two threads take turns");
 	ksft_test(fork_from_thread(), "a thread forks and the child has threads");
 	ksft_test(exit_group_ends_threads(), "exit_group ends running threads");
+	ksft_test(last_thread_decides(), "the last thread's exit code is the process's");
 	ksft_test(wrong_value(), "FUTEX_WAIT on another value returns EAGAIN");
 	ksft_test(timeout(), "FUTEX_WAIT times out");
 	ksft_finish();

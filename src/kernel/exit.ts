@@ -221,7 +221,7 @@ export function doExit(kernel: Kernel, task: Task, code: number): void {
     signal.zombieThreads++;
     notifyTracer(task, SIGCHLD);
   } else if (!lastThread) notifyTracer(task, SIGCHLD);
-  if (lastThread) exitProcess(kernel, task, code);
+  if (lastThread) exitProcess(kernel, signal, code);
 }
 
 /** A stop of the process does not wait for a thread that ends. @linux kernel/signal.c:exit_signals */
@@ -278,13 +278,11 @@ function exitPtrace(kernel: Kernel, tracer: Task): void {
   tracer.ptraced = null;
 }
 
-/** The last thread of a process is gone. */
-function exitProcess(kernel: Kernel, task: Task, code: number): void {
-  const { signal } = task;
+/** The last thread of a process is gone: without an exit_group() its status is the process's. */
+function exitProcess(kernel: Kernel, signal: SignalStruct, code: number): void {
   if (!signal.groupExit) {
     signal.groupExit = true;
-    signal.exitCode = signal.leader.exitCode;
-    if (task === signal.leader) signal.exitCode = code;
+    signal.exitCode = code;
   }
   exitTimers(kernel, signal);
   reparentChildren(kernel, signal);

@@ -183,7 +183,7 @@ function ecalls(elf: Buffer): number[] {
 describe('gdbserver', { skip }, () => {
   it('stops a program at breakpoints, reads and writes it, and lets it end', async () => {
     await withMachine(OPTIONS, async (machine) => {
-      const elf = guestProgram('hello');
+      const elf = Buffer.from(guestProgram('hello'));
       machine.writeFile('/tmp/hello', elf, 0o755);
       const argv = ['gdbserver', '--once', '-', '/tmp/hello', 'a'];
       const guest = machine.spawn('/usr/bin/gdbserver', argv, {
@@ -196,7 +196,7 @@ describe('gdbserver', { skip }, () => {
       assert.match(await gdb.ask('?'), /^T05/);
       const entry = Number(elf.readBigUInt64LE(24));
       assert.equal(await gdb.register(PC), entry);
-      const places = ecalls(Buffer.from(elf));
+      const places = ecalls(elf);
       assert.ok(places.length > 0);
       for (const place of places) {
         const at = place.toString(16);

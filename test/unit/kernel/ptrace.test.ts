@@ -211,10 +211,11 @@ describe('ptraceAttach()', () => {
     const second = thread(leader);
     ptraceAttach(tracer, second, true, 0);
     doExit(kernel, second, 5 << 8);
+    // The last thread's status is that of all.
     doExit(kernel, leader, 6 << 8);
     assert.equal(leader.signal.zombieThreads, 1);
     assert.equal(waitFor(parent), 0);
-    assert.deepEqual(waitFor(tracer, -1, WALL)[0], second.pid);
+    assert.deepEqual(waitFor(tracer, -1, WALL), [second.pid, 6 << 8]);
     assert.deepEqual(waitFor(parent), [leader.pid, 6 << 8]);
     assert.equal(kernel.tasks.size, 2);
   });
