@@ -15,7 +15,6 @@
 
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, TASK_SIZE, vpn, type Vaddr } from '../arch/riscv/pgtable.ts';
-import { bug } from '../lib/assert.ts';
 import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '../uapi/errno.ts';
 import { MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE } from '../uapi/mman.ts';
 import { anonVmaClone, unlinkAnonVmas } from './anon_vma.ts';
@@ -150,7 +149,8 @@ function dontunmapComplete(r: Remap): void {
 
 /**
  * Moves the mapping to `newAddr`, unmapping what is there (MREMAP_FIXED).
- * @returns the new address, or -ENOMEM with nothing changed.
+ * @returns the new address; -ENOMEM with nothing changed; -EFAULT when what had to be unmapped
+ *   was the mapping itself.
  * @linux mm/mremap.c:move_vma
  */
 function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
@@ -165,7 +165,11 @@ function moveVma(r: Remap, vma: Vma, newAddr: Vaddr): number {
   if (err !== 0) return err;
   unmapRange(mm, newAddr, newAddr + newLen, true);
   const source = mm.vmas.find(addr);
-  if (source === undefined) return bug('move_vma: the source is gone');
+  // A second mapping (old length 0) may have asked for the place of the first.
+  if (source === undefined || source.start > addr) {
+    freePgtables(mm, newAddr, newAddr + newLen);
+    return -EFAULT;
+  }
   const locked = (source.flags & VM_LOCKED) !== 0;
   const copy = copyVma(r, source, newAddr);
   movePageTables(mm, addr, newAddr, oldLen);

@@ -65,6 +65,18 @@ describe('doMremap()', () => {
     mmput(mm);
   });
 
+  it('finds nothing to map again when the first mapping was in the way', () => {
+    const pgdat = testPgData(8);
+    const mm = testMm(pgdat);
+    map(mm, BASE, PAGE, { flags: MAP_SHARED });
+    map(mm, BASE + 2 * PAGE, 2 * PAGE);
+    number(mm, BASE + 2 * PAGE, 2);
+    assert.equal(doMremap(mm, BASE, 0, 2 * PAGE, TO, BASE), -EFAULT);
+    assert.equal(mm.vmas.size, 1, 'the place was cleared first, as by Linux');
+    checkPageTables(pgdat);
+    mmput(mm);
+  });
+
   it('shrinks over several mappings', () => {
     const mm = testMm(testPgData(8));
     map(mm, BASE, 4 * PAGE);
