@@ -86,6 +86,15 @@ static void far_below_stack(void)
 	*(&here - (64UL << 20)) = 1;
 }
 
+/* Waits for a byte, then has the kernel write the next one to nowhere. */
+static void bad_pointer(void)
+{
+	char byte;
+	print("ready\n");
+	read(0, &byte, 1);
+	print("error %d\n", -read(0, (void *)8, 1));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -95,6 +104,7 @@ static const struct {
 	{ "write_rodata", write_rodata }, { "wild_jump", wild_jump },
 	{ "run_data", run_data },	{ "illegal", illegal },
 	{ "stack", stack },		{ "far_below_stack", far_below_stack },
+	{ "bad_pointer", bad_pointer },
 };
 
 int main(int argc, char **argv)

@@ -94,7 +94,8 @@ export class TrapContext {
  * has then made room and the call is to be made again.
  */
 function ranOutOfMemory(kernel: Kernel, task: Task, result: number): boolean {
-  if (result !== -EFAULT || kernel.pgdat.freeFrames >= OOM_RESERVE) return false;
+  const { pgdat } = kernel;
+  if (result !== -EFAULT || !pgdat.faultOom || pgdat.freeFrames >= OOM_RESERVE) return false;
   killForMemory(kernel, task);
   return true;
 }
@@ -121,6 +122,7 @@ function invokeSyscall(context: TrapContext, task: Task): void {
   const handler = context.handlers[nr];
   strace?.enter(kernel, task, nr, context.args);
   kernel.pgdat.userfault = null;
+  kernel.pgdat.faultOom = false;
   const result = handler === undefined ? -ENOSYS : handler(kernel, task, context.args);
   if (
     result === SLEEP ||

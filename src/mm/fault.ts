@@ -13,6 +13,7 @@ import {
   FAULT_FLAG_EXEC,
   FAULT_FLAG_WRITE,
   VM_FAULT_ACCERR,
+  VM_FAULT_OOM,
   VM_FAULT_SIGBUS,
   VM_FAULT_SIGSEGV,
 } from './vm_fault.ts';
@@ -35,6 +36,7 @@ function accessAllowed(vmFlags: number, flags: number): boolean {
  */
 export function userFault(mm: MmStruct, addr: Vaddr, flags: number): number {
   const ret = doPageFault(mm, addr, flags);
+  if ((ret & VM_FAULT_OOM) !== 0) mm.pgdat.faultOom = true;
   mm.pgdat.events?.fault(mm.id, addr, flags, ret);
   return ret;
 }

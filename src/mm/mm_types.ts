@@ -387,6 +387,8 @@ export class PgData {
   kswapdWanted = false;
   /** The access that met a missing page and may wait for it, of the system call or trap in progress. */
   userfault: Userfault | null = null;
+  /** An access to user memory failed for want of a frame, in the system call in progress. */
+  faultOom = false;
   /** Upcall for direct reclaim: frees some frames. @returns how many. */
   reclaim: ((wanted: number) => number) | null = null;
   /** Fault injection: allocations left until one fails; 0 = off. */

@@ -16,6 +16,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { CowshedError } from '../../src/machine/errors.ts';
 import { Machine } from '../../src/machine/machine.ts';
+import { allocPage } from '../../src/mm/page_alloc.ts';
+import { NO_PFN } from '../../src/mm/page.ts';
 import { assertTap, runGuest, withMachine } from '../guest.ts';
 import { guestProgram } from '../../src/bench/guest_files.ts';
 
@@ -216,6 +218,27 @@ describe('memory and swap together too small', () => {
       assert.equal(machine.stats().oomKills, 1);
       assert.ok(machine.stats().swapOuts >= 2000);
       assert.equal(machine.leakedFrames(), 0);
+    });
+  });
+
+  it('kill nobody for a bad pointer', async () => {
+    await withMachine({ memory: MEMORY }, async (machine) => {
+      const { pgdat } = machine.internals;
+      machine.writeFile('/tmp/bad_access', guestProgram('bad_access'), 0o755);
+      const guest = machine.spawn('/tmp/bad_access', ['bad_access', 'bad_pointer'], {
+        stdin: 'pipe',
+        stdout: 'pipe',
+      });
+      let output = '';
+      for await (const chunk of guest.stdout) {
+        output += String(chunk);
+        if (output !== 'ready\n') continue;
+        while (pgdat.freeFrames > 12) assert.notEqual(allocPage(pgdat), NO_PFN);
+        guest.stdin.write('xx');
+      }
+      await guest.wait();
+      assert.match(output, /^ready\nerror 14\n/);
+      assert.equal(machine.stats().oomKills, 0);
     });
   });
 });
