@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PullReport } from '../../src/debian/report.ts';
+import { folderOf } from './programs.ts';
 import type { KernelSource } from './source.ts';
 
 /** Part of the cache key: a change of what is built, or how, needs a new one. */
@@ -106,6 +107,36 @@ function riscvFlags(source: KernelSource, dir: string): string[] {
   ];
 }
 
+/** Builds what is not there yet of one directory of self tests. @returns make's output. */
+function buildFolder(
+  source: KernelSource,
+  flavour: Flavour,
+  tools: Toolchain,
+  dir: string,
+  folder: string,
+  names: readonly string[],
+): string {
+  const tests = join(source.dir, 'tools', 'testing', 'selftests', folder);
+  const headers = kernelHeaders(source, tools.kernelArch);
+  // Which libraries there are is found out by a script that writes into the source.
+  for (const name of ['local_config.mk', 'local_config.h']) {
+    rmSync(join(tests, name), { force: true });
+  }
+  const { output } = make([
+    '-k',
+    '-j4',
+    '-C',
+    tests,
+    `ARCH=${tools.arch}`,
+    `CROSS_COMPILE=${tools.crossCompile}`,
+    `OUTPUT=${dir}`,
+    `KHDR_INCLUDES=-isystem ${headers}`,
+    ...(flavour === 'riscv64' ? riscvFlags(source, dir) : ['USERCFLAGS=-w']),
+    ...names.map((name) => join(dir, name)),
+  ]);
+  return output;
+}
+
 /** Builds what is not there yet. @returns names that could not be built. */
 function buildInto(
   source: KernelSource,
@@ -114,23 +145,12 @@ function buildInto(
   dir: string,
   names: readonly string[],
 ): string[] {
-  const mm = join(source.dir, 'tools', 'testing', 'selftests', 'mm');
-  const headers = kernelHeaders(source, tools.kernelArch);
-  // Which libraries there are is found out by a script that writes into the source.
-  for (const name of ['local_config.mk', 'local_config.h']) rmSync(join(mm, name), { force: true });
-  const { output } = make([
-    '-k',
-    '-j4',
-    '-C',
-    mm,
-    `ARCH=${tools.arch}`,
-    `CROSS_COMPILE=${tools.crossCompile}`,
-    `OUTPUT=${dir}`,
-    `KHDR_INCLUDES=-isystem ${headers}`,
-    ...(flavour === 'riscv64' ? riscvFlags(source, dir) : ['USERCFLAGS=-w']),
-    ...names.map((name) => join(dir, name)),
-  ]);
-  writeFileSync(join(dir, 'make.log'), output);
+  let log = '';
+  for (const folder of new Set(names.map(folderOf))) {
+    const here = names.filter((name) => folderOf(name) === folder);
+    log += buildFolder(source, flavour, tools, dir, folder, here);
+  }
+  writeFileSync(join(dir, 'make.log'), log);
   return names.filter((name) => !existsSync(join(dir, name)));
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which of the kernel's mm self tests are run, and with which arguments: those of run_vmtests.sh,
+ * Which of the kernel's mm and ptrace self tests are run, and with which arguments: those of run_vmtests.sh,
  * smaller where it asks for more memory than a machine of default size has.
  */
 
@@ -37,6 +37,10 @@ const FIRST = [
   'mseal_test',
   'memfd_secret',
 ];
+
+const FIRST_PTRACE = ['get_syscall_info', 'set_syscall_info', 'peeksiginfo'];
+/** They need syscall user dispatch, or an exec that waits for the tracer of its threads. */
+const LATER_PTRACE = ['get_set_sud', 'vmaccess'];
 
 const LATER = [
   'pagemap_ioctl',
@@ -84,9 +88,14 @@ const LATER = [
 ];
 
 export const PROGRAMS: readonly Program[] = [
-  ...FIRST.map((line) => program('first', line)),
-  ...LATER.map((line) => program('later', line)),
+  ...[...FIRST, ...FIRST_PTRACE].map((line) => program('first', line)),
+  ...[...LATER, ...LATER_PTRACE].map((line) => program('later', line)),
 ];
+
+/** The directory of tools/testing/selftests that a program is built in. */
+export function folderOf(binary: string): string {
+  return [...FIRST_PTRACE, ...LATER_PTRACE].includes(binary) ? 'ptrace' : 'mm';
+}
 
 /** `uffd-stress anon 20 16`. */
 export function programName({ binary, args }: Program): string {
