@@ -30,6 +30,7 @@ import {
   PTE_SHARED,
   PTE_WORDS,
   PTRS_PER_TABLE,
+  USER_PTRS_PER_PGD,
   tableOf,
   type Pfn,
   type Pte,
@@ -227,23 +228,25 @@ function shareTable(
   const { pgdat } = src;
   const { u32 } = pgdat.ram;
   const childLevel = level - 1;
-  for (let i = 0; i < PTRS_PER_TABLE; i++) {
-    const srcEntry = entryPtr(from, i);
-    const value = u32[srcEntry] as Pte;
+  const start = entryPtr(from, 0) as number;
+  const end = start + (level === LEVEL_PGD ? USER_PTRS_PER_PGD : PTRS_PER_TABLE) * PTE_WORDS;
+  const toOther = entryPtr(to, 0) - start;
+  for (let at = start; at < end; at += PTE_WORDS) {
+    const value = u32[at] as Pte;
     if (value === 0) continue;
     const child = ptePfn(value);
+    const addr = base + ((at - start) / PTE_WORDS) * LEVEL_SIZE[level]!;
     if (!mustCopy(pgdat, child, childLevel)) {
-      u32[srcEntry] = value | PTE_SHARED;
-      u32[entryPtr(to, i)] = value | PTE_SHARED;
+      u32[at] = value | PTE_SHARED;
+      u32[at + toOther] = value | PTE_SHARED;
       pgdat.page.ptRefs[child]!++;
       pgdat.vmstat.cowShared[childLevel]!++;
-      pgdat.events?.tableShared(src.id, base + i * LEVEL_SIZE[level]!, childLevel);
+      pgdat.events?.tableShared(src.id, addr, childLevel);
       continue;
     }
-    const addr = base + i * LEVEL_SIZE[level]!;
     const table = allocTable(dst, childLevel, addr);
     if (table === NO_PFN) return -ENOMEM;
-    u32[entryPtr(to, i)] = mkTable(table) | (value & PTE_SD_CLEARED);
+    u32[at + toOther] = mkTable(table) | (value & PTE_SD_CLEARED);
     let err: number;
     if (childLevel === LEVEL_PTE) {
       noteFallback(src, child, addr);

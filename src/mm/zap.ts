@@ -23,6 +23,7 @@ import {
   PTE_V,
   PTE_WORDS,
   PTRS_PER_TABLE,
+  USER_PTRS_PER_PGD,
   tableShared,
   type Pfn,
   type Pte,
@@ -314,7 +315,7 @@ function exitEntries(mm: MmStruct, table: Pfn, level: number): void {
   const { pgdat } = mm;
   const { u32 } = pgdat.ram;
   const { ptRefs } = pgdat.page;
-  const end = entryPtr(table, PTRS_PER_TABLE);
+  const end = entryPtr(table, level === LEVEL_PGD ? USER_PTRS_PER_PGD : PTRS_PER_TABLE);
   for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
     if (u32[at] === 0) continue;
     const child = ptePfn(u32[at] as Pte);

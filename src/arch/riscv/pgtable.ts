@@ -94,6 +94,8 @@ export const PUD_SIZE = 0x4000_0000;
 export const PGD_SIZE = 0x80_0000_0000;
 /** End of user space: half of Sv48. */
 export const TASK_SIZE = 0x8000_0000_0000;
+/** Entries of a root table that are used: the other half is the kernel's. */
+export const USER_PTRS_PER_PGD = TASK_SIZE / PGD_SIZE;
 
 /** Level of a table: what its entries map. LEVEL_PTE tables are the leaf tables. */
 export const LEVEL_PTE = 0;
