@@ -4,7 +4,7 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignUp, TASK_SIZE, vpn, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { EAGAIN, EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { mmPopulate } from './gup.ts';
-import { doMunmap, vmStartGap } from './mmap.ts';
+import { doMunmap, findVmaIntersection, vmStartGap } from './mmap.ts';
 import { MAX_MAP_COUNT, mayExpandVm, mlockFutureOk, vmEnoughMemory } from './mmap_limits.ts';
 import { Vma, type MmStruct } from './mm_types.ts';
 import {
@@ -66,7 +66,10 @@ function moveBrk(mm: MmStruct, brk: Vaddr): number {
   if (brk < mm.startBrk || !dataRlimitOk(mm, brk) || brk > TASK_SIZE) return -ENOMEM;
   const from = pageAlignUp(mm.brk);
   const to = pageAlignUp(brk);
-  if (to < from) return doMunmap(mm, to, from - to);
+  if (to < from) {
+    // Where nothing is left of the heap it cannot shrink.
+    return findVmaIntersection(mm, to, from) === undefined ? -EINVAL : doMunmap(mm, to, from - to);
+  }
   if (to === from) return 0;
   const next = mm.vmas.find(from);
   if (next !== undefined && to + PAGE_SIZE > vmStartGap(next)) return -ENOMEM;

@@ -4,7 +4,6 @@ import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { pageAlignDown, type Vaddr } from '../arch/riscv/pgtable.ts';
 import { ENOMEM, EPERM } from '../uapi/errno.ts';
 import { anonVmaPrepare } from './anon_vma.ts';
-import { mmPopulate } from './gup.ts';
 import {
   mayExpandVm,
   mlockFutureOk,
@@ -13,7 +12,7 @@ import {
   vmEnoughMemory,
 } from './mmap_limits.ts';
 import type { Vma } from './mm_types.ts';
-import { VM_ACCESS_FLAGS, VM_GROWSDOWN, VM_LOCKED } from './vma.ts';
+import { VM_ACCESS_FLAGS, VM_GROWSDOWN } from './vma.ts';
 import { vmaSetRange } from './vma_link.ts';
 
 /** Limits on a stack of `size` bytes that grows by `pages`. @linux mm/mmap.c:acct_stack_growth */
@@ -46,6 +45,5 @@ export function expandStack(vma: Vma, addr: Vaddr): number {
   const err = acctStackGrowth(vma, vma.end - start, pages);
   if (err !== 0) return err;
   vmaSetRange(vma, start, vma.end);
-  if ((vma.flags & VM_LOCKED) !== 0) mmPopulate(vma.mm, start, start + pages * PAGE_SIZE, true);
   return 0;
 }

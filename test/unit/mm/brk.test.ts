@@ -4,7 +4,7 @@ import { doBrk, vmBrkFlags } from '../../../src/mm/brk.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
 import { doMlockall } from '../../../src/mm/mlock.ts';
 import type { MmStruct } from '../../../src/mm/mm_types.ts';
-import { findVma } from '../../../src/mm/mmap.ts';
+import { doMunmap, findVma } from '../../../src/mm/mmap.ts';
 import { RLIM_NONE } from '../../../src/mm/mm_struct.ts';
 import { checkPageTables } from '../../../src/mm/page_table_check.ts';
 import { mmRssPages } from '../../../src/mm/rss.ts';
@@ -66,6 +66,17 @@ describe('doBrk()', () => {
     mmput(mm);
     mmput(child);
     checkPageTables(pgdat);
+  });
+
+  it('does not shrink where nothing is left of the heap', () => {
+    const mm = heap(testMm(testPgData(8)), BASE);
+    doBrk(mm, BASE + 8 * PAGE);
+    doMunmap(mm, BASE + 2 * PAGE, 6 * PAGE);
+    assert.equal(doBrk(mm, BASE + 6 * PAGE), BASE + 8 * PAGE);
+    assert.equal(doBrk(mm, BASE + 2 * PAGE), BASE + 8 * PAGE);
+    assert.equal(doBrk(mm, BASE + PAGE), BASE + PAGE);
+    assert.equal(mm.totalVm, 1);
+    mmput(mm);
   });
 
   it('locks the heap after mlockall(MCL_FUTURE)', () => {

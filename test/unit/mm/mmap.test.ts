@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { LEVEL_PTE, LEVEL_PUD, TASK_SIZE } from '../../../src/arch/riscv/pgtable.ts';
 import { userFault } from '../../../src/mm/fault.ts';
 import { dupMm, mmput } from '../../../src/mm/fork.ts';
+import { doMlock } from '../../../src/mm/mlock.ts';
 import { type AddressSpace, FMODE_READ, type VmFile } from '../../../src/mm/mm_types.ts';
 import { doMmap, doMunmap, findVma } from '../../../src/mm/mmap.ts';
 import { STACK_GUARD_GAP } from '../../../src/mm/mmap_limits.ts';
@@ -329,6 +330,16 @@ describe('expandStack()', () => {
       0,
       'an inaccessible one is a guard itself',
     );
+    mmput(mm);
+  });
+
+  it('faults in only what is touched, even of a locked stack', () => {
+    const mm = testMm(testPgData(8));
+    map(mm, BASE, PAGE, { flags: MAP_PRIVATE | MAP_GROWSDOWN });
+    doMlock(mm, BASE, PAGE, 0);
+    assert.equal(userFault(mm, BASE - 4 * PAGE, FAULT_FLAG_WRITE), 0);
+    assert.equal(mm.lockedVm, 5);
+    assert.equal(mmRssPages(mm), 2);
     mmput(mm);
   });
 
