@@ -63,15 +63,21 @@ function copyMmFields(mm: MmStruct, old: MmStruct): void {
 }
 
 /** The userfaultfds that this fork has made for the child, by the parent's. */
-type UffdMap = Map<UserfaultfdCtx, UserfaultfdCtx>;
+interface ForkedUffds {
+  /** null until the first. */
+  made: Map<UserfaultfdCtx, UserfaultfdCtx> | null;
+}
 
 /** The child's copy of one VMA, linked into everything but its tree. */
-function dupVma(mm: MmStruct, old: Vma, uffds: UffdMap): Vma {
+function dupVma(mm: MmStruct, old: Vma, uffds: ForkedUffds): Vma {
   const vma = new Vma(mm, old.start, old.end, old.flags & ~(VM_LOCKED | VM_LOCKONFAULT), old.pgoff);
   vma.ops = old.ops;
   vma.anonName = old.anonName;
   vma.uffdCtx = old.uffdCtx;
-  dupUserfaultfd(vma, uffds);
+  if (old.uffdCtx !== null) {
+    uffds.made ??= new Map();
+    dupUserfaultfd(vma, uffds.made);
+  }
   if ((vma.flags & VM_UNSHAREABLE) !== 0) mm.unshareableVmas++;
   if (old.file !== null) {
     vma.file = old.file;
@@ -82,7 +88,7 @@ function dupVma(mm: MmStruct, old: Vma, uffds: UffdMap): Vma {
   return vma;
 }
 
-function dupMmap(mm: MmStruct, old: MmStruct, uffds: UffdMap): number {
+function dupMmap(mm: MmStruct, old: MmStruct, uffds: ForkedUffds): number {
   const share = (old.flags & MMF_COW_PTE) !== 0;
   for (const oldVma of old.vmas) {
     if ((oldVma.flags & VM_DONTCOPY) !== 0) {
@@ -102,11 +108,11 @@ function tryDupMm(old: MmStruct): MmStruct | null {
   const mm = mmAlloc(old.pgdat, old.limits);
   if (mm === null) return null;
   copyMmFields(mm, old);
-  const uffds: UffdMap = new Map();
+  const uffds: ForkedUffds = { made: null };
   const err = dupMmap(mm, old, uffds);
   flushTlbWrite(old);
   if (err === 0) {
-    dupUserfaultfdComplete(uffds);
+    if (uffds.made !== null) dupUserfaultfdComplete(uffds.made);
     return mm;
   }
   mmput(mm);
