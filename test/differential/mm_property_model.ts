@@ -318,6 +318,8 @@ export function mseal(proc: Proc, page: number, len: number): number {
 export function brk(proc: Proc, to: number): number {
   if (to < proc.startBrk) return proc.brk;
   if (to < proc.brk) {
+    // Where nothing is left of the heap it cannot shrink.
+    if (isFree(proc, to, proc.brk - to)) return proc.brk;
     if (isSealed(proc, to, proc.brk - to)) return proc.brk;
     unmap(proc, to, proc.brk - to);
   } else if (to > proc.brk) {
@@ -402,6 +404,11 @@ function mremapTo(proc: Proc, a: MremapArgs, vmaEnd: number, got: number): numbe
   if (to < 0) return to;
   if (isSealed(proc, to, newLen)) return -EPERM;
   if (isSealed(proc, page + newLen, a.oldLen - newLen)) return -EPERM;
+  if (a.fixed && oldLen === 0 && to <= page && page < to + newLen) {
+    // The place of the second mapping is cleared first, and that was the first mapping.
+    unmap(proc, to, newLen);
+    return -EFAULT;
+  }
   movePages(proc, a, oldLen, to);
   unmap(proc, page + newLen, Math.max(0, a.oldLen - newLen));
   return to;
