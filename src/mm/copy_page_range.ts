@@ -47,7 +47,7 @@ import {
   FALLBACK_PINNED,
   FALLBACK_WIPEONFORK,
 } from './events.ts';
-import { NR_MM_COUNTERS, type MmStruct, type PgData, type Vma } from './mm_types.ts';
+import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { allocPage, copyPage } from './page_alloc.ts';
 import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
@@ -267,7 +267,7 @@ function shareTable(
  */
 export function sharePageTables(dst: MmStruct, src: MmStruct): number {
   markUnshareableTables(src, true);
-  for (let i = 0; i < NR_MM_COUNTERS; i++) dst.rss[i] = src.rss[i]!;
+  dst.rss.set(src.rss);
   const err = shareTable(dst, src, src.pgd, dst.pgd, LEVEL_PGD, 0);
   markUnshareableTables(src, false);
   return err;

@@ -225,7 +225,7 @@ export class MmStruct {
    * Pages by kind (MM_*): what a walk of the tables counts, shared tables in full, at any time.
    * Who changes an entry of a shared table in place changes this for every mm that reaches it.
    */
-  readonly rss: number[] = [0, 0, 0, 0];
+  readonly rss = new Int32Array(NR_MM_COUNTERS);
   /** Pages mapped, locked, and of data, executable and stack VMAs. */
   totalVm = 0;
   lockedVm = 0;
