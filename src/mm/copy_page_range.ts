@@ -51,22 +51,18 @@ import type { MmStruct, PgData, Vma } from './mm_types.ts';
 import { allocPage, copyPage } from './page_alloc.ts';
 import { NO_PFN, PG_TABLE_NOSHARE, PG_TABLE_PINNED } from './page.ts';
 import { pteLast, walkLeafTables } from './pagewalk.ts';
-import { allocTable, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
+import { allocTable, markPath, NO_PTEP, pathFlags, tableAt } from './pgtable.ts';
 import { addTableRss } from './pte_ops.ts';
 import { VM_DONTCOPY, VM_LOCKED, VM_MAYBE_GUARD, VM_UNSHAREABLE, VM_WIPEONFORK } from './vma.ts';
 
 /** Sets or clears PG_TABLE_NOSHARE on the tables on the paths of VMAs that cannot be shared. */
 function markUnshareableTables(mm: MmStruct, mark: boolean): void {
   if (mm.unshareableVmas === 0) return;
-  const { flags } = mm.pgdat.page;
+  const [clear, set] = mark ? [0, PG_TABLE_NOSHARE] : [PG_TABLE_NOSHARE, 0];
   for (const vma of mm.vmas) {
     if ((vma.flags & VM_UNSHAREABLE) === 0) continue;
     walkLeafTables(mm, vma.start, vma.end, (_pmdp, addr) => {
-      for (let level: number = LEVEL_PTE; level < LEVEL_PGD; level++) {
-        const table = tableAt(mm, addr, level);
-        if (mark) flags[table]! |= PG_TABLE_NOSHARE;
-        else flags[table]! &= ~PG_TABLE_NOSHARE;
-      }
+      markPath(mm, addr, clear, set);
       return 0;
     });
   }

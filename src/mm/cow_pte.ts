@@ -36,19 +36,14 @@ import {
   LEVEL_PUD,
   levelIndex,
   mkTable,
-  PMD_SIZE,
-  blockEnd,
   pmdIndex,
+  pteClearSoftDirty,
   pteIndex,
   pudIndex,
   ptePfn,
   PTE_PATH_RO,
   PTE_SD_CLEARED,
   PTE_SHARED,
-  PTE_SOFT_DIRTY,
-  PTE_SWP_SOFT_DIRTY,
-  PTE_V,
-  PTE_W,
   PTE_WORDS,
   PTRS_PER_TABLE,
   type Pfn,
@@ -61,8 +56,8 @@ import { copyPteRange } from './copy_pte.ts';
 import { BREAK_COPY, BREAK_REUSE } from './events.ts';
 import type { MmStruct, PgData } from './mm_types.ts';
 import { NO_PFN, PG_TABLE_PINNED } from './page.ts';
-import { tableMapsAny } from './pagewalk.ts';
-import { allocTable, NO_PTEP, pathFlags, pgdPtr, pmdPtrOf, skipMissing } from './pgtable.ts';
+import { tableMapsAny, walkLeafTables } from './pagewalk.ts';
+import { allocTable, markPath, NO_PTEP, pathFlags, pgdPtr } from './pgtable.ts';
 
 /**
  * Points the entries of `dst` at the tables that those of `src` name, which get one more
@@ -116,8 +111,7 @@ function pushSoftDirty(pgdat: PgData, table: Pfn, level: number): void {
     const entry = u32[at]!;
     if (entry === 0) continue;
     if (level !== LEVEL_PTE) u32[at] = entry | PTE_SD_CLEARED;
-    else if ((entry & PTE_V) !== 0) u32[at] = entry & ~(PTE_SOFT_DIRTY | PTE_W);
-    else u32[at] = entry & ~PTE_SWP_SOFT_DIRTY;
+    else u32[at] = pteClearSoftDirty(entry as Pte);
   }
 }
 
@@ -207,23 +201,10 @@ export function breakCowPath(mm: MmStruct, addr: Vaddr): number {
  * @patch 03/14
  */
 export function breakCowPteRange(mm: MmStruct, start: Vaddr, end: Vaddr): number {
-  const { pgdat } = mm;
-  const { u32 } = pgdat.ram;
-  for (let addr = start; addr < end; ) {
-    const pmdp = pmdPtrOf(mm, addr);
-    if (pmdp === NO_PTEP) {
-      addr = skipMissing(mm, addr, end);
-      continue;
-    }
-    const next = blockEnd(addr, end, PMD_SIZE);
-    const shared = u32[pmdp] !== 0 && pathFlags(mm, addr) !== 0;
-    if (shared && tableMapsAny(pgdat, pmdp, addr, next)) {
-      const err = breakCowPath(mm, addr);
-      if (err !== 0) return err;
-    }
-    addr = next;
-  }
-  return 0;
+  return walkLeafTables(mm, start, end, (pmdp, addr, next) => {
+    const maps = pathFlags(mm, addr) !== 0 && tableMapsAny(mm.pgdat, pmdp, addr, next);
+    return maps ? breakCowPath(mm, addr) : 0;
+  });
 }
 
 /**
@@ -232,13 +213,5 @@ export function breakCowPteRange(mm: MmStruct, start: Vaddr, end: Vaddr): number
  * @patch 08/14
  */
 export function markPathPinned(mm: MmStruct, addr: Vaddr): void {
-  const { u32 } = mm.pgdat.ram;
-  const { flags } = mm.pgdat.page;
-  let entry = pgdPtr(mm, addr);
-  for (let level: number = LEVEL_PGD - 1; u32[entry] !== 0; level--) {
-    const table = ptePfn(u32[entry] as Pte);
-    flags[table]! |= PG_TABLE_PINNED;
-    if (level === LEVEL_PTE) return;
-    entry = entryPtr(table, levelIndex(addr, level));
-  }
+  markPath(mm, addr, 0, PG_TABLE_PINNED);
 }

@@ -18,7 +18,6 @@ import {
   mkPte,
   PMD_SIZE,
   pteIndex,
-  ptePfn,
   ptePresent,
   PTE_SWP_EXCLUSIVE,
   PTE_SWP_SOFT_DIRTY,
@@ -31,45 +30,19 @@ import { lowHalf } from '../lib/bits.ts';
 import { vmaAddress } from './anon_vma.ts';
 import { AddressSpace, type AnonVma, type PgData, type Vma } from './mm_types.ts';
 import { NO_PFN } from './page.ts';
+import { rmapWalk } from './page_vma_mapped.ts';
 import { NO_PTEP, ptePtrOf, tableAt } from './pgtable.ts';
 import { pteToSwapEntry } from './swap_types.ts';
 import { swapCount } from './swapfile.ts';
-
-/** @returns 1 when `vma` maps the page, whose offset in its mapping is `index`, else 0. */
-function vmaMaps(pgdat: PgData, vma: Vma, index: number, pfn: Pfn): number {
-  const addr = vmaAddress(vma, index);
-  const ptep = addr < 0 ? NO_PTEP : ptePtrOf(vma.mm, addr);
-  if (ptep === NO_PTEP) return 0;
-  const pte = pgdat.ram.u32[ptep] as Pte;
-  return ptePresent(pte) && ptePfn(pte) === pfn ? 1 : 0;
-}
-
-function anonUsers(pgdat: PgData, anonVma: AnonVma, index: number, pfn: Pfn): number {
-  const { chain } = anonVma;
-  let users = 0;
-  for (let i = 0; i < chain.length; i++) users += vmaMaps(pgdat, chain[i]!.vma, index, pfn);
-  return users;
-}
-
-function fileUsers(mapping: AddressSpace, index: number, pfn: Pfn): number {
-  const { pgdat, iMmap } = mapping;
-  let users = 0;
-  for (let i = 0; i < iMmap.length; i++) users += vmaMaps(pgdat, iMmap[i]!, index, pfn);
-  return users;
-}
 
 /**
  * Pairs of address space and address that map the page; 0 for a page that nobody maps.
  * `pfn` names a page, not a table or a free frame. Costs a look-up for each VMA of its reverse map.
  */
 export function pageUsers(pgdat: PgData, pfn: Pfn): number {
-  const { page } = pgdat;
-  if (page.mapcount[pfn] === 0 || page.mapping[pfn] === 0) return 0;
-  const owner = pgdat.mappings.get(page.mapping[pfn]! >> 1);
-  const index = page.index[pfn]!;
-  return owner instanceof AddressSpace
-    ? fileUsers(owner, index, pfn)
-    : anonUsers(pgdat, owner, index, pfn);
+  if (pgdat.page.mapcount[pfn] === 0) return 0;
+  rmapWalk(pgdat, pfn);
+  return pgdat.rmap.nrVmas;
 }
 
 /**

@@ -108,6 +108,19 @@ export function tableAt(mm: MmStruct, addr: Vaddr, level: number): Pfn {
   return table;
 }
 
+/** Clears and sets flags (PG_TABLE_*) of every table below the root on the path of `addr`. */
+export function markPath(mm: MmStruct, addr: Vaddr, clear: number, set: number): void {
+  const { u32 } = mm.pgdat.ram;
+  const { flags } = mm.pgdat.page;
+  let table = mm.pgd;
+  for (let level: number = LEVEL_PGD; level > LEVEL_PTE; level--) {
+    const entry = u32[entryPtr(table, levelIndex(addr, level))] as Pte;
+    if (entry === 0) return;
+    table = ptePfn(entry);
+    flags[table] = (flags[table]! & ~clear) | set;
+  }
+}
+
 /** @returns true when another address space reaches the leaf table of `addr`, which exists. */
 export function pathHasRefs(mm: MmStruct, addr: Vaddr): boolean {
   const { u32 } = mm.pgdat.ram;

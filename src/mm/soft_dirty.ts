@@ -18,6 +18,7 @@ import {
   entryPtr,
   LEVEL_PGD,
   LEVEL_PTE,
+  pteClearSoftDirty,
   ptePfn,
   ptePresent,
   PTE_SD_CLEARED,
@@ -59,8 +60,7 @@ function clearPinnedLeaf(pgdat: PgData, table: Pfn): void {
   const end = entryPtr(table, PTRS_PER_TABLE);
   for (let at = entryPtr(table, 0) as number; at < end; at += PTE_WORDS) {
     const pte = u32[at] as Pte;
-    if (!ptePresent(pte)) u32[at] = pte & ~PTE_SWP_SOFT_DIRTY;
-    else if (!pteIsPinned(pgdat, pte)) u32[at] = pte & ~(PTE_W | PTE_SOFT_DIRTY);
+    if (!ptePresent(pte) || !pteIsPinned(pgdat, pte)) u32[at] = pteClearSoftDirty(pte);
   }
 }
 

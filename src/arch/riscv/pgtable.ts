@@ -135,6 +135,12 @@ export function mkPte(pfn: Pfn, bits: number): Pte {
   return ((pfn << PFN_SHIFT) | bits) as Pte;
 }
 
+/** The leaf entry, counted as not written since; a write to its page will be noticed. */
+export function pteClearSoftDirty(pte: Pte): Pte {
+  const bits = (pte & PTE_V) !== 0 ? PTE_SOFT_DIRTY | PTE_W : PTE_SWP_SOFT_DIRTY;
+  return (pte & ~bits) as Pte;
+}
+
 /** A present entry that says the same of another frame. */
 export function entryPfn(pte: Pte, pfn: Pfn): Pte {
   return ((pte & ~(PFN_MASK << PFN_SHIFT)) | (pfn << PFN_SHIFT)) as Pte;
