@@ -8,6 +8,7 @@ import { checkPageTables } from '../../src/mm/page_table_check.ts';
 import { mmUsage } from '../../src/mm/rss.ts';
 import { putUser32 } from '../../src/mm/uaccess.ts';
 import { MADV_DONTFORK, MADV_WIPEONFORK, MAP_SHARED } from '../../src/uapi/mman.ts';
+import { endAll } from '../unit/mm/family.ts';
 import { BASE, map, MIB, PAGE, peek, PMD, testMm, testPgData, touch } from '../unit/mm/harness.ts';
 
 function fork(mm: MmStruct): MmStruct {
@@ -17,12 +18,7 @@ function fork(mm: MmStruct): MmStruct {
 }
 
 function finish(pgdat: PgData, free: number, ...mms: MmStruct[]): void {
-  for (const mm of mms) {
-    checkPageTables(pgdat);
-    mmput(mm);
-  }
-  checkPageTables(pgdat);
-  assert.equal(pgdat.freeFrames, free);
+  endAll(pgdat, free, ...mms);
   assert.equal(pgdat.pageTables, 0);
 }
 

@@ -15,7 +15,7 @@ import {
 import { dupMm, mmput } from '../../src/mm/fork.ts';
 import { FOLL_WRITE, pinUserPages, unpinUserPage } from '../../src/mm/gup.ts';
 import { doMadvise } from '../../src/mm/madvise.ts';
-import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
+import type { MmStruct } from '../../src/mm/mm_types.ts';
 import { doMunmap } from '../../src/mm/mmap.ts';
 import { allocPage, freePage } from '../../src/mm/page_alloc.ts';
 import { checkPageTables } from '../../src/mm/page_table_check.ts';
@@ -24,6 +24,7 @@ import { mmRssPages, mmUsage } from '../../src/mm/rss.ts';
 import { putUser32 } from '../../src/mm/uaccess.ts';
 import { ENOMEM } from '../../src/uapi/errno.ts';
 import { MADV_DONTFORK, MADV_DONTNEED, MAP_NORESERVE, MAP_PRIVATE } from '../../src/uapi/mman.ts';
+import { endAll } from '../unit/mm/family.ts';
 import {
   BASE,
   map,
@@ -42,15 +43,6 @@ function sparse(mm: MmStruct, gib: number, value: number): void {
   for (let i = 0; i < gib; i++) touch(mm, BASE + i * PUD_SIZE, PAGE, value);
 }
 
-function end(pgdat: PgData, free: number, ...mms: MmStruct[]): void {
-  checkPageTables(pgdat);
-  for (const mm of mms) {
-    mmput(mm);
-    checkPageTables(pgdat);
-  }
-  assert.equal(pgdat.freeFrames, free);
-}
-
 describe('fork of a large process', () => {
   it('takes one frame, however much is mapped', () => {
     for (const gib of [1, 50]) {
@@ -64,7 +56,7 @@ describe('fork of a large process', () => {
       assert.equal(pgdat.vmstat.cowShared[LEVEL_PUD], 1, 'one entry of the root');
       assert.equal(mmRssPages(child), gib);
       assert.equal(mmUsage(child).tableBytes, PAGE);
-      end(pgdat, free, child, mm);
+      endAll(pgdat, free, child, mm);
     }
   });
 
@@ -80,7 +72,7 @@ describe('fork of a large process', () => {
     touch(child, BASE + PMD, PAGE, 6);
     assert.deepEqual([...pgdat.vmstat.cowBreakCopy], [2, 1, 1]);
     assert.equal(peek(mm, BASE + PMD), 5);
-    end(pgdat, free, mm, child);
+    endAll(pgdat, free, mm, child);
   });
 
   it('leaves other regions shared when one is unmapped, dropped or written', () => {
@@ -101,7 +93,7 @@ describe('fork of a large process', () => {
       [5, 5, 5, 5],
     );
     assert.equal(mmRssPages(child), 2);
-    end(pgdat, free, mm, child);
+    endAll(pgdat, free, mm, child);
   });
 
   it('copies the one table with a DONTFORK neighbour and shares the others', () => {
@@ -117,7 +109,7 @@ describe('fork of a large process', () => {
     assert.ok(peek(child, BASE + PUD_SIZE + PAGE) < 0);
     assert.equal(mmRssPages(child), 3);
     assert.equal(mmRssPages(mm), 4);
-    end(pgdat, free, mm, child);
+    endAll(pgdat, free, mm, child);
   });
 
   it('keeps a table that a process and its grandchild share when the child goes', () => {
@@ -134,7 +126,7 @@ describe('fork of a large process', () => {
     assert.equal(peek(grandchild, BASE + PUD_SIZE), 5);
     touch(grandchild, BASE + PUD_SIZE, PAGE, 7);
     assert.equal(peek(mm, BASE + PUD_SIZE), 5);
-    end(pgdat, free, mm, grandchild);
+    endAll(pgdat, free, mm, grandchild);
   });
 
   it('changes nothing when any table of the path cannot be copied (I11)', () => {
@@ -155,7 +147,7 @@ describe('fork of a large process', () => {
       assert.equal(peek(child, BASE + PAGE), 5);
       mmput(child);
     }
-    end(pgdat, free, mm);
+    endAll(pgdat, free, mm);
   });
 });
 
@@ -214,6 +206,6 @@ describe('a pending soft-dirty clear', () => {
     mmput(mm);
     touch(child, BASE + PMD + PAGE, PAGE, 7);
     assert.equal(u32[ptePtrOf(child, BASE + PMD)]! & PTE_SOFT_DIRTY, 0);
-    end(pgdat, free, child);
+    endAll(pgdat, free, child);
   });
 });

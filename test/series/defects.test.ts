@@ -11,7 +11,7 @@ import { breakCowPath } from '../../src/mm/cow_pte.ts';
 import { dupMm, mmput } from '../../src/mm/fork.ts';
 import { doMadvise } from '../../src/mm/madvise.ts';
 import { doMlock } from '../../src/mm/mlock.ts';
-import type { MmStruct, PgData } from '../../src/mm/mm_types.ts';
+import type { MmStruct } from '../../src/mm/mm_types.ts';
 import { doMunmap } from '../../src/mm/mmap.ts';
 import { doMprotect } from '../../src/mm/mprotect.ts';
 import { doMremap } from '../../src/mm/mremap.ts';
@@ -30,38 +30,13 @@ import {
   MREMAP_MAYMOVE,
   PROT_READ,
 } from '../../src/uapi/mman.ts';
+import { endFamily, testFamily } from '../unit/mm/family.ts';
 import { fillTlb, tlbHolds } from '../unit/mm/tlb_entries.ts';
 import { BASE, map, PAGE, peek, PMD, testMm, testPgData, touch } from '../unit/mm/harness.ts';
 
-interface Family {
-  readonly pgdat: PgData;
-  readonly free: number;
-  readonly parent: MmStruct;
-  readonly child: MmStruct;
-}
-
-/** A parent with one full leaf table of fours, and its child. */
-function family(): Family {
-  const pgdat = testPgData();
-  const free = pgdat.freeFrames;
-  const parent = testMm(pgdat);
-  map(parent, BASE, PMD);
-  touch(parent, BASE, PMD, 4);
-  return { pgdat, free, parent, child: dupMm(parent)! };
-}
-
-function finish({ pgdat, free, parent, child }: Family): void {
-  checkPageTables(pgdat);
-  mmput(child);
-  checkPageTables(pgdat);
-  mmput(parent);
-  checkPageTables(pgdat);
-  assert.equal(pgdat.freeFrames, free);
-}
-
 describe('what went wrong in the founding series', () => {
   it('counts every kind of entry for both sides of a break (D8)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     map(f.parent, BASE + PMD, 4 * PAGE, { prot: PROT_READ });
     assert.equal(peek(f.parent, BASE + PMD), 0, 'a zero page, which nobody counts');
     const third = dupMm(f.parent)!;
@@ -70,11 +45,11 @@ describe('what went wrong in the founding series', () => {
     assert.equal(mmRssPages(third), 512);
     assert.equal(mmRssPages(f.parent), 512);
     mmput(third);
-    finish(f);
+    endFamily(f);
   });
 
   it('frees a table that two sharers broke away from one after the other (D9)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const tables = f.pgdat.pageTables;
     assert.equal(breakCowPath(f.parent, BASE), 0);
     assert.equal(breakCowPath(f.child, BASE), 0);
@@ -82,21 +57,21 @@ describe('what went wrong in the founding series', () => {
     touch(f.parent, BASE, PMD, 5);
     touch(f.child, BASE, PMD, 6);
     assert.equal(f.pgdat.pageTables, tables + 3);
-    finish(f);
+    endFamily(f);
   });
 
   it('finds a path private that another thread of the same mm has just broken (D10)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     assert.equal(breakCowPath(f.child, BASE), 0);
     const place = ptePtrOf(f.child, BASE);
     assert.equal(breakCowPath(f.child, BASE), 0);
     assert.equal(ptePtrOf(f.child, BASE), place);
     assert.equal(pathFlags(f.child, BASE), 0);
-    finish(f);
+    endFamily(f);
   });
 
   it('leaves the entry as it was when a break cannot allocate (D11)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const { u32 } = f.pgdat.ram;
     for (let n = 1; n <= 3; n++) {
       const child = dupMm(f.parent)!;
@@ -107,22 +82,22 @@ describe('what went wrong in the founding series', () => {
       assert.equal(breakCowPath(child, BASE), 0, 'and works when there is memory');
       mmput(child);
     }
-    finish(f);
+    endFamily(f);
   });
 
   it('lets no translation survive the table it was made through (D12)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     initTlb(f.pgdat.ram);
     f.pgdat.activeMm = f.child;
     fillTlb(f.child, BASE);
     assert.ok(tlbHolds(f.child, BASE));
     assert.equal(doMunmap(f.child, BASE, PMD), 0);
     assert.ok(!tlbHolds(f.child, BASE));
-    finish(f);
+    endFamily(f);
   });
 
   it('breaks a table whatever its process has mapped in it since (D13)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const half = PMD / 2;
     const third = dupMm(f.child)!;
     // The child has no VMA over the first half any more, its grandchild still has.
@@ -133,7 +108,7 @@ describe('what went wrong in the founding series', () => {
     assert.ok(peek(f.child, BASE) < 0);
     assert.equal(peek(f.child, BASE + half), 4);
     mmput(third);
-    finish(f);
+    endFamily(f);
   });
 
   it('returns -ENOMEM and changes no VMA where a call cannot break (D14)', () => {
@@ -146,7 +121,7 @@ describe('what went wrong in the founding series', () => {
       mremap: (mm) => doMremap(mm, BASE + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to),
     };
     for (const [name, call] of Object.entries(calls)) {
-      const f = family();
+      const f = testFamily(PMD);
       for (let n = 1; ; n++) {
         const { size } = f.child.vmas;
         f.pgdat.failAllocAfter = n;
@@ -164,7 +139,7 @@ describe('what went wrong in the founding series', () => {
         assert.equal(peek(f.child, BASE + PAGE), 4, name);
         assert.equal(putUser32(f.parent, BASE + PAGE, 4), 0, name);
       }
-      finish(f);
+      endFamily(f);
     }
   });
 
@@ -183,7 +158,7 @@ describe('what went wrong in the founding series', () => {
     assert.equal(child.lockedVm, 0);
     assert.equal(peek(grandchild, BASE), 4);
     mmput(grandchild);
-    finish({ pgdat, free, parent: mm, child });
+    endFamily({ pgdat, free, parent: mm, child });
   });
 });
 
@@ -209,7 +184,7 @@ describe('invariants', () => {
   });
 
   it('a table has as many references as entries that name it (I2, I3)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const { page, ram } = f.pgdat;
     const pud = ptePfn(ram.u32[pgdPtr(f.parent, BASE)] as Pte);
     const pfn = ptePfn(ram.u32[ptePtrOf(f.parent, BASE)] as Pte);
@@ -218,22 +193,22 @@ describe('invariants', () => {
     assert.equal(breakCowPath(f.child, BASE), 0);
     assert.equal(page.ptRefs[pud], 1);
     assert.equal(page.mapcount[pfn], 2);
-    finish(f);
+    endFamily(f);
   });
 
   it('an exclusive page is copied on a write through a path that was shared (I5)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const pfn = ptePfn(f.pgdat.ram.u32[ptePtrOf(f.parent, BASE)] as Pte);
     touch(f.child, BASE, PAGE, 5);
     assert.notEqual(ptePfn(f.pgdat.ram.u32[ptePtrOf(f.child, BASE)] as Pte), pfn);
     mmput(dupMm(f.child)!);
     touch(f.child, BASE, PAGE, 6);
     assert.equal(peek(f.parent, BASE), 4);
-    finish(f);
+    endFamily(f);
   });
 
   it('RSS is what a walk counts after every step, and so are the sums of all (I7, I8)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     const steps: ((mm: MmStruct) => unknown)[] = [
       (mm) => touch(mm, BASE, PAGE, 5),
       (mm) => doMadvise(mm, BASE + 8 * PAGE, 8 * PAGE, MADV_DONTNEED),
@@ -247,7 +222,7 @@ describe('invariants', () => {
         checkPageTables(f.pgdat);
       }
     }
-    finish(f);
+    endFamily(f);
   });
 
   it('a process reaches only what it has a VMA for (I9)', () => {
@@ -283,12 +258,12 @@ describe('invariants', () => {
   });
 
   it('a call that cannot allocate leaves memory as it was (I11)', () => {
-    const f = family();
+    const f = testFamily(PMD);
     f.pgdat.failAllocAfter = 1;
     assert.ok(doMlock(f.child, BASE, PAGE, 0) < 0);
     assert.equal(f.pgdat.failAllocAfter, 0);
     assert.equal(peek(f.child, BASE), 4);
-    finish(f);
+    endFamily(f);
   });
 
   it('a child that wrote nothing costs the parent one take-over and no page fault (I12)', () => {
