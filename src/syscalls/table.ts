@@ -234,7 +234,7 @@ const ROWS: readonly SyscallRow[] = [
     unistd.NR_PTRACE,
     'ptrace',
     ptrace.sysPtrace,
-    'no requests about seccomp, user dispatch and rseq',
+    'no requests about seccomp, user dispatch and rseq; exec waits for no tracer of its threads',
   ),
   supported(unistd.NR_GETPID, 'getpid', process.sysGetpid),
   supported(unistd.NR_GETTID, 'gettid', process.sysGettid),
