@@ -14,6 +14,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { FaultRow } from '../src/bench/fault.ts';
+import type { FaultKindRow } from '../src/bench/fault_path.ts';
 import type { ForkRow } from '../src/bench/fork.ts';
 import { significant, textTable } from '../src/bench/table.ts';
 
@@ -69,8 +70,10 @@ function measure(cli: string): Sample[] {
     samples.push({ what: `fork ${mappedMiB} MiB`, mode, ns: forkUs.p50 * 1000 });
     samples.push({ what: `cycle ${mappedMiB} MiB`, mode, ns: cycleUs.p50 * 1000 });
   }
-  for (const { pattern, mode, perPageNs } of rowsOf<FaultRow>(cli, fault)) {
-    samples.push({ what: `write, ${pattern}`, mode, ns: perPageNs });
+  for (const row of rowsOf<FaultRow | FaultKindRow>(cli, fault)) {
+    const { mode } = row;
+    if ('kind' in row) samples.push({ what: `fault, ${row.kind}`, mode, ns: row.p50Ns });
+    else samples.push({ what: `write, ${row.pattern}`, mode, ns: row.perPageNs });
   }
   return samples;
 }

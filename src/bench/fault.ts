@@ -3,6 +3,7 @@
  * 512 MiB in order, and a million writes to random pages, as the founding document measures.
  */
 
+import { type FaultKindRow, formatFaultPathTable, runFaultPathBench } from './fault_path.ts';
 import type { BenchMode, LineProgram } from './line_program.ts';
 import { type BenchOptions, roundOrder, withModes } from './modes.ts';
 import { round } from './stats.ts';
@@ -16,7 +17,7 @@ const PATTERNS = ['sequential', 'random'] as const;
 
 type Pattern = (typeof PATTERNS)[number];
 
-/** One line of `bench fault --json`. */
+/** One line of `bench fault --json` for writes after a fork. */
 export interface FaultRow {
   readonly pattern: Pattern;
   readonly mode: BenchMode['name'];
@@ -25,7 +26,7 @@ export interface FaultRow {
 }
 
 export interface FaultBenchResult {
-  readonly rows: readonly FaultRow[];
+  readonly rows: readonly (FaultRow | FaultKindRow)[];
   /** Why there are no native rows. */
   readonly skipped: string | undefined;
 }
@@ -34,6 +35,8 @@ export interface FaultBenchOptions extends BenchOptions {
   readonly mappedMiB?: number;
   readonly writes?: number;
   readonly rounds?: number;
+  /** False leaves out the kinds of faults. */
+  readonly kinds?: boolean;
 }
 
 interface Session {
@@ -49,8 +52,20 @@ async function measure(session: Session, pattern: Pattern): Promise<void> {
   session.samples[pattern].push(ns! / writes!);
 }
 
-/** Runs the fault benchmark. Rows come by pattern, then native, default, cow-pte. */
-export function runFaultBench(options: FaultBenchOptions): Promise<FaultBenchResult> {
+/** Runs the fault benchmark. Rows come by pattern and kind, then native, default, cow-pte. */
+export async function runFaultBench(options: FaultBenchOptions): Promise<FaultBenchResult> {
+  const { rows, skipped } = await runWriteBench(options);
+  const kinds = options.kinds === false ? [] : await runFaultPathBench(options);
+  return { rows: [...rows, ...kinds], skipped };
+}
+
+interface WriteBenchResult {
+  readonly rows: readonly FaultRow[];
+  readonly skipped: string | undefined;
+}
+
+/** Writes after a fork, by pattern. */
+function runWriteBench(options: FaultBenchOptions): Promise<WriteBenchResult> {
   return withModes(PROGRAM, options, async ({ modes, skipped }) => {
     const args = [options.mappedMiB ?? DEFAULT_MIB, options.writes ?? DEFAULT_WRITES].map(String);
     const sessions: Session[] = [];
@@ -82,8 +97,10 @@ export function runFaultBench(options: FaultBenchOptions): Promise<FaultBenchRes
   });
 }
 
-/** The table of fault latencies with the ratio to default fork. */
-export function formatFaultTable({ rows, skipped }: FaultBenchResult): string {
+/** The table of fault latencies with the ratio to default fork, and that of the kinds of faults. */
+export function formatFaultTable({ rows: all, skipped }: FaultBenchResult): string {
+  const rows = all.filter((row) => 'pattern' in row);
+  const kinds = all.filter((row) => 'kind' in row);
   const header = ['writes after fork', 'mode', 'a write', 'to default', 'to native'];
   const cells = rows.map((row) => {
     const other = (mode: string): number =>
@@ -98,5 +115,6 @@ export function formatFaultTable({ rows, skipped }: FaultBenchResult): string {
     ];
   });
   const note = skipped === undefined ? '' : `native rows skipped: ${skipped}\n`;
-  return textTable(header, cells) + note;
+  const kindTable = kinds.length === 0 ? '' : `\n${formatFaultPathTable(kinds)}`;
+  return textTable(header, cells) + kindTable + note;
 }

@@ -51,7 +51,7 @@ async function demo(flags: DemoFlags): Promise<void> {
       formatMemoryTable(fork),
     );
     show('Latency of fork(), and of the cycle fork + exit + wait', formatForkTable(fork));
-    const fault = await runFaultBench({ ...options, rounds: FAULT_ROUNDS });
+    const fault = await runFaultBench({ ...options, rounds: FAULT_ROUNDS, kinds: false });
     show(
       'Cost of a write after a fork: 512 MiB in order, 1 M random writes',
       formatFaultTable(fault),
