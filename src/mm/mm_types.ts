@@ -327,8 +327,11 @@ export class UserfaultfdCtx {
 
 /** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
 export const MAX_ORDER = 10;
-/** Frames the per-CPU cache of single frames holds at most. */
-export const PCP_HIGH = 512;
+/**
+ * Frames the stack of single frames holds at most: 64 MiB. What a program frees is what the next
+ * faults get, still in the host's caches; the buddy lists would hand out older frames first.
+ */
+export const PCP_HIGH = 16_384;
 
 export class PgData {
   readonly ram: Ram;

@@ -126,7 +126,6 @@ function refillPcp(pgdat: PgData): boolean {
   }
   if (count > 0 && count < PCP_BATCH) pcp.copyWithin(0, PCP_BATCH - count, PCP_BATCH);
   pgdat.pcpCount = count;
-  if (pgdat.freeFrames < pgdat.wmarkLow) pgdat.kswapdWanted = true;
   return count > 0;
 }
 
@@ -151,7 +150,7 @@ export function allocPage(pgdat: PgData): Pfn {
   if (shouldFail(pgdat)) return NO_PFN;
   if (pgdat.pcpCount === 0 && !refillPcp(pgdat) && !directReclaim(pgdat)) return NO_PFN;
   const pfn = pgdat.pcp[--pgdat.pcpCount] as Pfn;
-  pgdat.freeFrames--;
+  if (--pgdat.freeFrames < pgdat.wmarkLow) pgdat.kswapdWanted = true;
   initPage(pgdat, pfn);
   return pfn;
 }
