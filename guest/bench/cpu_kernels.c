@@ -3,50 +3,27 @@
  *
  *     cpu_kernels NAME [SCALE]
  *
- * Prints `NAME CHECKSUM NS INSTRUCTIONS`: the checksum is the same on every machine, the time is
- * that of the kernel alone, and INSTRUCTIONS are those retired (0 where no counter is readable).
+ * Prints `NAME CHECKSUM NS INSTRUCTIONS` (kernels.h).
  */
 
-#include "print.h"
+#include "kernels.h"
 #include "random.h"
 #include "string.h"
-#include "syscall.h"
+#include "types.h"
 
-static u64 instructions(void)
-{
-#if defined(__riscv)
-	u64 n;
-	__asm__ volatile("rdinstret %0" : "=r"(n));
-	return n;
-#else
-	return 0;
-#endif
-}
-
-static void *alloc(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-	if (mmap_failed(memory)) {
-		print("cannot map %d bytes\n", (long)bytes);
-		exit(1);
-	}
-	memset(memory, 0, bytes);
-	return memory;
-}
-
-/* Primes below 4 million, SCALE times. */
+/* Primes below 4 million, SCALE * 2 times. */
 static u8 *composite;
 #define SIEVE_LIMIT (4UL << 20)
 
 static void sieve_setup(void)
 {
-	composite = alloc(SIEVE_LIMIT);
+	composite = kernel_alloc(SIEVE_LIMIT);
 }
 
 static u64 sieve(u64 scale)
 {
 	u64 primes = 0;
-	while (scale--) {
+	for (u64 round = 0; round < scale * 2; round++) {
 		memset(composite, 0, SIEVE_LIMIT);
 		primes = 0;
 		for (u64 i = 2; i < SIEVE_LIMIT; i++) {
@@ -75,17 +52,17 @@ static u64 fib(u64 scale)
 {
 	u64 sum = 0;
 	while (scale--)
-		sum += fib_of(30);
+		sum += fib_of(36);
 	return sum;
 }
 
-/* Quicksort of 256 Ki random words, SCALE times. */
+/* Quicksort of 256 Ki random words, SCALE * 2 times. */
 #define SORT_WORDS (256UL << 10)
 static u32 *words;
 
 static void qsort_setup(void)
 {
-	words = alloc(SORT_WORDS * sizeof(u32));
+	words = kernel_alloc(SORT_WORDS * sizeof(u32));
 }
 
 static void sort(u32 *a, s64 low, s64 high)
@@ -114,7 +91,7 @@ static u64 qsort(u64 scale)
 {
 	u64 state = 1;
 	u64 sum = 0;
-	while (scale--) {
+	for (u64 round = 0; round < scale * 2; round++) {
 		for (u64 i = 0; i < SORT_WORDS; i++)
 			words[i] = (u32)next_random(&state);
 		sort(words, 0, SORT_WORDS - 1);
@@ -124,7 +101,7 @@ static u64 qsort(u64 scale)
 	return sum;
 }
 
-/* SHA-256 compression of SCALE * 16 Ki blocks: rotates, adds, no memory to speak of. */
+/* SHA-256 compression of SCALE * 96 Ki blocks: rotates, adds, no memory to speak of. */
 static const u32 SHA_K[64] = {
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
 	0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -174,21 +151,21 @@ static u64 sha256(u64 scale)
 	u32 h[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 		     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
 	u32 block[16] = { 0 };
-	for (u64 i = 0; i < scale << 14; i++) {
+	for (u64 i = 0; i < scale * (96 << 10); i++) {
 		block[0] = (u32)i;
 		sha_block(h, block);
 	}
 	return (u64)h[0] << 32 | h[1];
 }
 
-/* CRC-32 by table over 1 MiB, SCALE * 8 times. */
+/* CRC-32 by table over 1 MiB, SCALE * 16 times. */
 static u32 crc_table[256];
 static u8 *crc_data;
 
 static void crc32_setup(void)
 {
 	u64 state = 7;
-	crc_data = alloc(MIB);
+	crc_data = kernel_alloc(MIB);
 	for (u64 i = 0; i < MIB; i++)
 		crc_data[i] = (u8)next_random(&state);
 	for (u32 i = 0; i < 256; i++) {
@@ -202,14 +179,14 @@ static void crc32_setup(void)
 static u64 crc32(u64 scale)
 {
 	u32 crc = ~0u;
-	for (u64 round = 0; round < scale * 8; round++) {
+	for (u64 round = 0; round < scale * 16; round++) {
 		for (u64 i = 0; i < MIB; i++)
 			crc = crc_table[(crc ^ crc_data[i]) & 255] ^ crc >> 8;
 	}
 	return ~crc;
 }
 
-/* Integer matrix product, 128 x 128, SCALE * 4 times. */
+/* Integer matrix product, 128 x 128, SCALE * 32 times. */
 #define MATRIX 128
 static u64 matrix_a[MATRIX][MATRIX];
 static u64 matrix_b[MATRIX][MATRIX];
@@ -229,7 +206,7 @@ static void matmul_setup(void)
 static u64 matmul(u64 scale)
 {
 	u64 sum = 0;
-	for (u64 round = 0; round < scale * 4; round++) {
+	for (u64 round = 0; round < scale * 32; round++) {
 		for (int i = 0; i < MATRIX; i++) {
 			for (int j = 0; j < MATRIX; j++) {
 				u64 cell = 0;
@@ -244,13 +221,13 @@ static u64 matmul(u64 scale)
 	return sum;
 }
 
-/* A bytecode machine: one indirect jump an instruction. Computes SCALE * 2 Mi loop rounds. */
+/* A bytecode machine: one indirect jump an instruction. Computes SCALE * 6 Mi loop rounds. */
 enum { OP_ADD, OP_XOR, OP_SHIFT, OP_MUL, OP_DEC, OP_LOOP, OP_END };
 
 static u64 bytecode(u64 scale)
 {
 	static const u8 code[] = { OP_ADD, OP_XOR, OP_SHIFT, OP_ADD, OP_MUL, OP_DEC, OP_LOOP, OP_END };
-	u64 count = scale << 21;
+	u64 count = scale * (6 << 20);
 	u64 a = 1;
 	u64 b = 12345;
 	for (const u8 *pc = code;;) {
@@ -280,14 +257,14 @@ static u64 bytecode(u64 scale)
 	}
 }
 
-/* Dependent loads through a random cycle over 64 KiB, SCALE * 8 Mi steps. */
+/* Dependent loads through a random cycle over 64 KiB, SCALE * 16 Mi steps. */
 #define CHASE_LINKS 8192
 static u64 *links;
 
 static void chase_setup(void)
 {
 	u64 state = 11;
-	links = alloc(CHASE_LINKS * sizeof(u64));
+	links = kernel_alloc(CHASE_LINKS * sizeof(u64));
 	for (u64 i = 0; i < CHASE_LINKS; i++)
 		links[i] = i;
 	/* Sattolo's shuffle: one cycle through all links. */
@@ -303,44 +280,142 @@ static u64 chase(u64 scale)
 {
 	u64 at = 0;
 	u64 sum = 0;
-	for (u64 i = 0; i < scale << 23; i++) {
+	for (u64 i = 0; i < scale << 24; i++) {
 		at = links[at];
 		sum += at;
 	}
 	return sum;
 }
 
-static const struct kernel {
-	const char *name;
-	void (*setup)(void);
-	u64 (*run)(u64 scale);
-} KERNELS[] = {
-	{ "sieve", sieve_setup, sieve }, { "fib", NULL, fib },
-	{ "qsort", qsort_setup, qsort }, { "sha256", NULL, sha256 },
-	{ "crc32", crc32_setup, crc32 }, { "matmul", matmul_setup, matmul },
-	{ "bytecode", NULL, bytecode },	 { "chase", chase_setup, chase },
+/*
+ * As chase, but over 32 MiB, one link a cache line: no cache near the core holds it, and each
+ * step is in another page. SCALE * 512 Ki steps.
+ */
+#define FAR_LINKS (1UL << 19)
+#define LINE_WORDS 8
+
+static void chase_far_setup(void)
+{
+	u64 state = 13;
+	links = kernel_alloc(FAR_LINKS * LINE_WORDS * sizeof(u64));
+	for (u64 i = 0; i < FAR_LINKS; i++)
+		links[i * LINE_WORDS] = i * LINE_WORDS;
+	for (u64 i = FAR_LINKS - 1; i > 0; i--) {
+		u64 j = next_random(&state) % i;
+		u64 held = links[i * LINE_WORDS];
+		links[i * LINE_WORDS] = links[j * LINE_WORDS];
+		links[j * LINE_WORDS] = held;
+	}
+}
+
+static u64 chase_far(u64 scale)
+{
+	u64 at = 0;
+	u64 sum = 0;
+	for (u64 i = 0; i < scale << 19; i++) {
+		at = links[at];
+		sum += at;
+	}
+	return sum;
+}
+
+/*
+ * What strings are made of: lengths of 0 to 255 bytes at any alignment, measured and copied a
+ * word at a time as C libraries do, SCALE * 768 Ki strings.
+ */
+#define TEXT_BYTES (64UL << 10)
+#define LOW_BITS 0x0101010101010101UL
+#define HIGH_BITS 0x8080808080808080UL
+static char *text;
+static char *copied;
+
+static void strings_setup(void)
+{
+	u64 state = 19;
+	text = kernel_alloc(TEXT_BYTES + PAGE_SIZE);
+	copied = kernel_alloc(TEXT_BYTES + PAGE_SIZE);
+	for (u64 i = 0; i < TEXT_BYTES; i++) {
+		u64 x = next_random(&state) >> 32;
+		text[i] = (char)(x % 97 ? 'a' + x % 26 : 0);
+	}
+}
+
+/* Bytes below that of the lowest bit of `zeros`, a mask of highest bits of bytes. */
+static u64 bytes_before(u64 zeros)
+{
+	return ((((zeros - 1) & ~zeros & LOW_BITS) * LOW_BITS) >> 56) - 1;
+}
+
+static __attribute__((noinline)) size_t length_of(const char *s)
+{
+	const char *p = s;
+	for (; (u64)p & 7; p++) {
+		if (!*p)
+			return (size_t)(p - s);
+	}
+	for (;; p += 8) {
+		u64 word = *(const u64 *)p;
+		u64 zeros = (word - LOW_BITS) & ~word & HIGH_BITS;
+		if (zeros)
+			return (size_t)(p - s) + bytes_before(zeros);
+	}
+}
+
+/* Copies to an aligned place; words of the source are put together from two aligned ones. */
+static __attribute__((noinline)) void copy_bytes(char *dst, const char *src, size_t n)
+{
+	u64 shift = ((u64)src & 7) * 8;
+	if (!shift) {
+		for (; n >= 8; n -= 8, dst += 8, src += 8) {
+			*(u64 *)dst = *(const u64 *)src;
+			__asm__ volatile("" ::: "memory");
+		}
+	} else if (n >= 16) {
+		const u64 *from = (const u64 *)((u64)src & ~7UL);
+		u64 low = *from++;
+		for (; n >= 16; n -= 8, dst += 8, src += 8) {
+			u64 high = *from++;
+			*(u64 *)dst = low >> shift | high << (64 - shift);
+			low = high;
+		}
+	}
+	for (; n; n--) {
+		*dst++ = *src++;
+		__asm__ volatile("" ::: "memory");
+	}
+}
+
+static u64 strings(u64 scale)
+{
+	u64 state = 29;
+	u64 sum = 0;
+	u64 at = 0;
+	for (u64 i = 0; i < scale * (768 << 10); i++) {
+		u64 from = next_random(&state) % TEXT_BYTES;
+		size_t n = length_of(text + from);
+		if (at + n > TEXT_BYTES)
+			at = 0;
+		copy_bytes(copied + at, text + from, n);
+		sum = sum * 31 + n + (u8)copied[at + n / 2];
+		at += (n + 7) & ~7UL;
+	}
+	return sum;
+}
+
+static const struct kernel KERNELS[] = {
+	{ "sieve", sieve_setup, sieve },
+	{ "fib", NULL, fib },
+	{ "qsort", qsort_setup, qsort },
+	{ "sha256", NULL, sha256 },
+	{ "crc32", crc32_setup, crc32 },
+	{ "matmul", matmul_setup, matmul },
+	{ "bytecode", NULL, bytecode },
+	{ "chase", chase_setup, chase },
+	{ "chase_far", chase_far_setup, chase_far },
+	{ "strings", strings_setup, strings },
 };
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "";
-	u64 scale = argc > 2 ? parse_dec(argv[2]) : 1;
-	for (size_t i = 0; i < ARRAY_SIZE(KERNELS); i++) {
-		if (!streq(KERNELS[i].name, name))
-			continue;
-		if (KERNELS[i].setup)
-			KERNELS[i].setup();
-		u64 start = now_ns();
-		u64 before = instructions();
-		u64 sum = KERNELS[i].run(scale);
-		u64 after = instructions();
-		u64 end = now_ns();
-		print("%s %x %d %d\n", name, sum, end - start, after - before);
-		return 0;
-	}
-	print("usage: cpu_kernels NAME [SCALE], NAME one of");
-	for (size_t i = 0; i < ARRAY_SIZE(KERNELS); i++)
-		print(" %s", KERNELS[i].name);
-	put_char('\n');
-	return 2;
+	return run_kernel(KERNELS, ARRAY_SIZE(KERNELS), argc, argv);
 }

@@ -19,6 +19,9 @@ const NATIVE_FLAGS = [
   '-fno-pie',
   '-fno-asynchronous-unwind-tables',
   '-ffunction-sections',
+  // As guest/Makefile: results of floating point have the same bits everywhere.
+  '-ffp-contract=off',
+  '-fno-math-errno',
   '-w',
   '-nostdlib',
   '-static',
