@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BreakRow } from '../src/bench/break.ts';
 import type { CpuRow } from '../src/bench/cpu.ts';
+import { cpuGroups, meanRatios } from '../src/bench/cpu_table.ts';
 import type { FaultRow } from '../src/bench/fault.ts';
 import type { ForkRow } from '../src/bench/fork.ts';
-import { geometricMean } from '../src/bench/stats.ts';
 import { ratioOf, significant } from '../src/bench/table.ts';
 
 const START = '<!-- measured: start, written by npm run readme-table -->';
@@ -94,13 +94,19 @@ function otherTable({ fork, fault, break: breaks }: Results): string[] {
   ];
 }
 
-function cpuSentence(rows: readonly CpuRow[]): string {
-  const mips = geometricMean(rows.map((row) => row.mips));
-  const ratios = rows.flatMap(({ interpMs, nativeMs }) =>
-    nativeMs === null ? [] : [interpMs / nativeMs],
-  );
-  const native = ratios.length === 0 ? '' : `, ${significant(geometricMean(ratios))}x native time`;
-  return `Interpreter: ${significant(mips)} MIPS (geometric mean of ${rows.length} kernels${native}).`;
+/** How many times as long, or as fast; a dash where it was not measured. */
+function times(value: number | null): string {
+  return value === null ? '-' : `${significant(value)}x`;
+}
+
+function cpuTable(rows: readonly CpuRow[]): string[] {
+  const header = ['processor, geometric means', 'native time', "qemu-user's speed", 'interpreter'];
+  const lines = cpuGroups(rows).map((group) => {
+    const { toNative, overQemu, overInterp } = meanRatios(group.rows);
+    const name = `${group.rows.length} ${group.name}`;
+    return line([name, times(toNative), times(overQemu), times(overInterp)]);
+  });
+  return [line(header), '|---|---|---|---|', ...lines];
 }
 
 /** The measured part of README.md as Markdown lines. */
@@ -112,7 +118,7 @@ export function renderResults(results: Results): string[] {
     '',
     ...otherTable(results),
     '',
-    cpuSentence(results.cpu),
+    ...cpuTable(results.cpu),
   ];
 }
 

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import type { BenchOptions } from '../bench/modes.ts';
 import { CliError } from './exit_code.ts';
+import { existingDefaultRoot } from './rootfs_path.ts';
 import { parseSize } from './size.ts';
 
 interface BenchFlags {
@@ -14,7 +15,9 @@ interface BenchFlags {
   readonly zeroSizes?: string;
   readonly size?: string;
   readonly writes?: string;
-  readonly kernels?: string;
+  readonly only?: string;
+  readonly kind?: string;
+  readonly rootfs?: string;
   readonly scale?: string;
 }
 
@@ -54,8 +57,15 @@ export async function benchOptions(flags: {
   };
 }
 
+/** Command line that starts this program again. */
+function cowshedCommand(): [string, ...string[]] {
+  return [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
+}
+
 /** Runs one bench and prints its rows as JSON or its table. */
-async function print<T extends { readonly rows: readonly unknown[] }>(
+async function print<
+  T extends { readonly rows: readonly unknown[]; readonly notes?: readonly string[] },
+>(
   flags: BenchFlags,
   measure: (options: BenchOptions & { rounds?: number }) => Promise<T>,
   format: (result: T) => string,
@@ -67,6 +77,7 @@ async function print<T extends { readonly rows: readonly unknown[] }>(
       onProgress: progress.onProgress,
     });
     progress.clear();
+    for (const note of result.notes ?? []) process.stderr.write(`cowshed: ${note}\n`);
     process.stdout.write(
       flags.json === true ? `${JSON.stringify({ rows: result.rows })}\n` : format(result),
     );
@@ -104,13 +115,30 @@ async function benchFault(flags: BenchFlags): Promise<void> {
   );
 }
 
+function cpuKind(text: string | undefined): 'kernel' | 'workload' | undefined {
+  if (text === undefined || text === 'kernel' || text === 'workload') return text;
+  throw new CliError(`Cannot read --kind "${text}": want kernel or workload`);
+}
+
 async function benchCpu(flags: BenchFlags): Promise<void> {
-  const { runCpuBench, formatCpuTable } = await import('../bench/cpu.ts');
-  const kernels = flags.kernels === undefined ? {} : { kernels: flags.kernels.split(',') };
-  const scale = flags.scale === undefined ? {} : { scale: positive(flags.scale, '--scale') };
+  const { runCpuBench } = await import('../bench/cpu.ts');
+  const { formatCpuTable } = await import('../bench/cpu_table.ts');
+  const { defaultCacheDir } = await import('../debian/cache.ts');
+  const named = {
+    only: flags.only?.split(','),
+    kind: cpuKind(flags.kind),
+    scale: flags.scale === undefined ? undefined : positive(flags.scale, '--scale'),
+    memory: flags.memory,
+    rootfs: flags.rootfs ?? existingDefaultRoot(process.env),
+    cacheDir: defaultCacheDir(process.env),
+    cowshed: cowshedCommand(),
+  };
   await print(
     flags,
-    (options) => runCpuBench({ ...options, ...kernels, ...scale }),
+    async (options) => {
+      const { native, rounds, onProgress } = options;
+      return runCpuBench({ ...named, native, rounds, onProgress });
+    },
     formatCpuTable,
   );
 }
@@ -145,8 +173,10 @@ export function benchCommand(): Command {
         .option('--writes <n>', 'random writes'),
     )
     .addCommand(
-      subcommand('cpu', 'speed of the processor on integer kernels', benchCpu)
-        .option('--kernels <list>', 'kernels to run, such as sieve,fib')
-        .option('--scale <x>', 'work per kernel'),
+      subcommand('cpu', 'speed of the processor on kernels and whole programs', benchCpu)
+        .option('--only <list>', 'rows to measure, such as sieve,sqlite3')
+        .option('--kind <kind>', 'only rows of this kind: kernel or workload')
+        .option('--scale <x>', 'work of each row')
+        .option('--rootfs <dir>', 'root file system with the programs of the workloads'),
     );
 }

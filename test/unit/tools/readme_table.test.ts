@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { CpuRow } from '../../../src/bench/cpu.ts';
 import { renderResults, replaceMeasured } from '../../../tools/readme_table.ts';
 
 const pair = (p50: number) => ({ p50, p99: p50 * 2 });
@@ -42,6 +43,25 @@ describe('renderResults()', () => {
       lines.includes('| a table of 512 pages broken by copying | - | - | 2.40 us |  |'),
       lines.join('\n'),
     );
+  });
+
+  it('sums up the processor by kind of row', () => {
+    const times = { nativeMs: 10, qemuMs: 60, interpMs: 90, jitMs: 30 };
+    const best = { native: 10, qemu: 60, interp: 90, jit: 30 };
+    const row: CpuRow = {
+      name: 'sieve',
+      kind: 'kernel',
+      float: false,
+      ...times,
+      best,
+      guestInsns: 3_000_000,
+      mips: 100,
+      ok: true,
+    };
+    const workload: CpuRow = { ...row, name: 'lua', kind: 'workload', nativeMs: null };
+    const lines = renderResults({ fork: [], fault: [], break: [], cpu: [row, workload] });
+    assert.ok(lines.includes('| 1 integer kernels | 3.00x | 2.00x | 3.00x |'), lines.join('\n'));
+    assert.ok(lines.includes('| 1 workloads | - | 2.00x | 3.00x |'), lines.join('\n'));
   });
 
   it('leaves out what was not measured', () => {

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { CpuRow } from '../../src/bench/cpu.ts';
+import { runCli } from './cli.ts';
+
+describe('cowshed bench cpu', () => {
+  it('prints the same bits of floating point in every mode that this host has', async () => {
+    const only = ['--only', 'mandelbrot,libm', '--rounds', '1', '--json'];
+    const done = await runCli(['bench', 'cpu', ...only]);
+    assert.equal(done.code, 0, done.stderr);
+    const { rows } = JSON.parse(done.stdout) as { rows: readonly CpuRow[] };
+    assert.deepEqual(
+      rows.map(({ name, kind, float, ok }) => [name, kind, float, ok]),
+      [
+        ['mandelbrot', 'kernel', true, true],
+        ['libm', 'kernel', true, true],
+      ],
+    );
+    for (const { interpMs, jitMs, guestInsns } of rows) {
+      assert.ok(interpMs !== null && interpMs > 0);
+      assert.ok(jitMs !== null && jitMs > 0);
+      assert.ok(guestInsns > 10_000_000);
+    }
+  });
+
+  it('says why a workload is left out', async () => {
+    const only = ['--only', 'sqlite3', '--rounds', '1', '--rootfs', '/var/empty/nothing'];
+    const done = await runCli(['bench', 'cpu', ...only, '--json']);
+    assert.deepEqual([done.code, done.stdout], [0, '{"rows":[]}\n']);
+    assert.match(done.stderr, /^cowshed: sqlite3 left out: .* has no sqlite3: cowshed pull/m);
+  });
+
+  it('names the rows when it knows none of that name', async () => {
+    const done = await runCli(['bench', 'cpu', '--only', 'quux']);
+    assert.equal(done.code, 125);
+    assert.match(done.stderr, /^cowshed: Cannot measure "quux": it is none of sieve, /);
+  });
+});
