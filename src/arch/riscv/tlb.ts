@@ -74,15 +74,21 @@ export function initTlb(ram: Ram): void {
   }
 }
 
-/** Forgets what all TLBs know about the page at `addr`. */
+/** Forgets what one TLB knows about page number `page`. */
+function flushEntry(i32: Int32Array, base: number, entries: number, page: number): void {
+  // ToInt32 keeps the low bits of a number above 2^32; a remainder would be a call.
+  const at = (base >> 2) + (page & (entries - 1)) * ENTRY_WORDS;
+  i32[at] = -1;
+  i32[at + 1] = -1;
+}
+
+/** Forgets what all TLBs know about the page at `addr`. @hot every copy-on-write fault */
 export function flushTlbPageAt(ram: Ram, addr: Vaddr): void {
-  const page = Math.floor(addr / PAGE_SIZE);
+  const page = addr / PAGE_SIZE;
   const { i32 } = ram;
-  for (let kind = 0; kind < 3; kind++) {
-    const at = (BASE[kind]! >> 2) + (page % ENTRIES[kind]!) * ENTRY_WORDS;
-    i32[at] = -1;
-    i32[at + 1] = -1;
-  }
+  flushEntry(i32, TLB_READ_BASE, TLB_ENTRIES, page);
+  flushEntry(i32, TLB_WRITE_BASE, TLB_ENTRIES, page);
+  flushEntry(i32, TLB_EXEC_BASE, TLB_EXEC_ENTRIES, page);
 }
 
 /** Pages above which clearing everything beats clearing page by page. */
