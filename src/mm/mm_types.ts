@@ -328,10 +328,10 @@ export class UserfaultfdCtx {
 /** Orders of the buddy allocator: blocks of 1 to 1024 frames. */
 export const MAX_ORDER = 10;
 /**
- * Frames the stack of single frames holds at most: 64 MiB. What a program frees is what the next
+ * Frames the stack of single frames holds at most: 16 MiB. What a program frees is what the next
  * faults get, still in the host's caches; the buddy lists would hand out older frames first.
  */
-export const PCP_HIGH = 16_384;
+export const PCP_HIGH = 4096;
 
 export class PgData {
   readonly ram: Ram;

@@ -14,8 +14,10 @@ import { MAX_ORDER, PCP_HIGH, type PgData } from './mm_types.ts';
 import { NO_PFN, PG_BUDDY, PG_LRU, PG_RESERVED } from './page.ts';
 import { initLru, lruDel } from './swap.ts';
 
-/** Single frames moved between the stack and the buddy lists at a time. */
+/** Single frames taken from the buddy lists at a time. */
 const PCP_BATCH = 128;
+/** Single frames given back at a time when the stack is full. */
+const PCP_DRAIN = PCP_HIGH / 4;
 
 /** Frames asked of reclaim when none is free. */
 const RECLAIM_BATCH = 32;
@@ -202,9 +204,14 @@ export function allocPages(pgdat: PgData, order: number): Pfn {
   return pfn;
 }
 
-/** Gives cached single frames back to the buddy lists until `keep` are left. */
+/** Gives cached single frames back to the buddy lists, the oldest first, until `keep` are left. @linux mm/page_alloc.c:free_pcppages_bulk */
 export function drainPcp(pgdat: PgData, keep: number): void {
-  while (pgdat.pcpCount > keep) freeOnePage(pgdat, pgdat.pcp[--pgdat.pcpCount] as Pfn, 0);
+  const { pcp, pcpCount } = pgdat;
+  const excess = pcpCount - keep;
+  if (excess <= 0) return;
+  for (let i = 0; i < excess; i++) freeOnePage(pgdat, pcp[i] as Pfn, 0);
+  pcp.copyWithin(0, excess, pcpCount);
+  pgdat.pcpCount = keep;
 }
 
 /**
@@ -234,7 +241,7 @@ export function freePage(pgdat: PgData, pfn: Pfn): void {
   if ((flags & PG_LRU) !== 0) lruDel(pgdat, pfn, flags);
   pgdat.page.flags[pfn] = 0;
   pgdat.page.refcount[pfn] = 0;
-  if (pgdat.pcpCount === PCP_HIGH) drainPcp(pgdat, PCP_HIGH - PCP_BATCH);
+  if (pgdat.pcpCount === PCP_HIGH) drainPcp(pgdat, PCP_HIGH - PCP_DRAIN);
   pgdat.pcp[pgdat.pcpCount++] = pfn;
   pgdat.freeFrames++;
 }
