@@ -1,6 +1,6 @@
 /**
- * Runs the benches of the shipped bundle, one process each, and stores their JSON in
- * bench/results/, where tools/readme_table.ts reads it.
+ * Runs the benches of the shipped bundle, one process each, and stores their JSON and their pages
+ * in bench/results/, where tools/readme_table.ts reads the JSON.
  *
  *     npm run bench [-- fork fault break cpu]
  */
@@ -14,14 +14,15 @@ const RESULTS = join('bench', 'results');
 const BENCHES = ['fork', 'fault', 'break', 'cpu'];
 
 function runBench(name: string): void {
-  const run = spawnSync(process.execPath, [PROGRAM, 'bench', name, '--json'], {
+  const page = join(RESULTS, `${name}.html`);
+  const run = spawnSync(process.execPath, [PROGRAM, 'bench', name, '--json', '--html', page], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   if (run.status !== 0) throw new Error(`Cannot run bench ${name}: it ended with ${run.status}`);
   const path = join(RESULTS, `${name}.json`);
   writeFileSync(path, `${JSON.stringify(JSON.parse(run.stdout), null, 1)}\n`);
-  console.log(`wrote ${path}`);
+  console.log(`wrote ${path} and ${page}`);
 }
 
 const wanted = process.argv.slice(2);

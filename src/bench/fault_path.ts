@@ -29,7 +29,7 @@ const KINDS = [
 type FaultKind = (typeof KINDS)[number];
 
 /** What the table calls a kind; fault_path.c says what exactly it does. */
-const TITLES: Readonly<Record<FaultKind, string>> = {
+export const TITLES: Readonly<Record<FaultKind, string>> = {
   zero: 'demand-zero page',
   'zero-page': 'read of nothing',
   cow: 'COW page break',

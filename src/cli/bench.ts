@@ -1,13 +1,17 @@
 /** `cowshed bench`: parses flags and prints what the drivers in src/bench measure. */
 
 import { Command } from 'commander';
+import { accessSync, constants } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { Page } from '../bench/html_page.ts';
 import type { BenchOptions } from '../bench/modes.ts';
-import { CliError } from './exit_code.ts';
+import { CliError, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import { parseSize } from './size.ts';
 
 interface BenchFlags {
   readonly json?: boolean;
+  readonly html?: string;
   readonly native: boolean;
   readonly memory?: string;
   readonly rounds?: string;
@@ -62,25 +66,53 @@ function cowshedCommand(): [string, ...string[]] {
   return [process.execPath, ...process.execArgv, process.argv[1] ?? ''];
 }
 
+interface Measured {
+  readonly rows: readonly unknown[];
+  readonly notes?: readonly string[];
+}
+
+/** What a bench does with its flags: it measures, and shows the result in two ways. */
+interface Bench<Result extends Measured> {
+  readonly measure: (options: BenchOptions & { rounds?: number }) => Promise<Result>;
+  readonly format: (result: Result) => string;
+  readonly page: (result: Result) => Promise<PageBody>;
+}
+
+type PageBody = Omit<Page, 'rows' | 'table'>;
+
+/** Says at once, not after minutes of measuring, that a page cannot be written. */
+function checkHtml(path: string | undefined): void {
+  if (path === undefined) return;
+  try {
+    accessSync(dirname(resolve(path)), constants.W_OK);
+  } catch (error) {
+    throw new CliError(`Cannot write "${path}": ${oneLine(error)}`);
+  }
+}
+
+async function writeHtml(path: string, page: Page): Promise<void> {
+  const { describeHost, renderPage } = await import('../bench/html_page.ts');
+  const { writeFileAtomic } = await import('../debian/cache.ts');
+  await writeFileAtomic(resolve(path), renderPage(page, describeHost(new Date())));
+}
+
 /** Runs one bench and prints its rows as JSON or its table. */
-async function print<
-  T extends { readonly rows: readonly unknown[]; readonly notes?: readonly string[] },
->(
+async function print<Result extends Measured>(
   flags: BenchFlags,
-  measure: (options: BenchOptions & { rounds?: number }) => Promise<T>,
-  format: (result: T) => string,
+  { measure, format, page }: Bench<Result>,
 ): Promise<void> {
+  checkHtml(flags.html);
   const progress = progressLine();
   try {
-    const result = await measure({
-      ...(await benchOptions(flags)),
-      onProgress: progress.onProgress,
-    });
+    const options = await benchOptions(flags);
+    const result = await measure({ ...options, onProgress: progress.onProgress });
     progress.clear();
     for (const note of result.notes ?? []) process.stderr.write(`cowshed: ${note}\n`);
-    process.stdout.write(
-      flags.json === true ? `${JSON.stringify({ rows: result.rows })}\n` : format(result),
-    );
+    const { rows } = result;
+    const table = format(result);
+    process.stdout.write(flags.json === true ? `${JSON.stringify({ rows })}\n` : table);
+    if (flags.html === undefined) return;
+    await writeHtml(flags.html, { ...(await page(result)), rows, table });
   } finally {
     progress.clear();
   }
@@ -96,23 +128,31 @@ async function benchFork(flags: BenchFlags): Promise<void> {
     ...(sizesMiB === undefined ? {} : { sizesMiB }),
     ...(zeroSizesMiB === undefined ? {} : { zeroSizesMiB }),
   };
-  await print(flags, (options) => runForkBench({ ...options, ...named }), formatForkTable);
+  await print(flags, {
+    measure: (options) => runForkBench({ ...options, ...named }),
+    format: formatForkTable,
+    page: async (result) => (await import('../bench/pages.ts')).forkPage(result),
+  });
 }
 
 async function benchBreak(flags: BenchFlags): Promise<void> {
   const { runBreakBench, formatBreakTable } = await import('../bench/break.ts');
-  await print(flags, runBreakBench, formatBreakTable);
+  await print(flags, {
+    measure: runBreakBench,
+    format: formatBreakTable,
+    page: async (result) => (await import('../bench/pages.ts')).breakPage(result),
+  });
 }
 
 async function benchFault(flags: BenchFlags): Promise<void> {
   const { runFaultBench, formatFaultTable } = await import('../bench/fault.ts');
   const mappedMiB = flags.size === undefined ? {} : { mappedMiB: parseMiB(flags.size, '--size') };
   const writes = flags.writes === undefined ? {} : { writes: positive(flags.writes, '--writes') };
-  await print(
-    flags,
-    (options) => runFaultBench({ ...options, ...mappedMiB, ...writes }),
-    formatFaultTable,
-  );
+  await print(flags, {
+    measure: (options) => runFaultBench({ ...options, ...mappedMiB, ...writes }),
+    format: formatFaultTable,
+    page: async (result) => (await import('../bench/pages.ts')).faultPage(result),
+  });
 }
 
 function cpuKind(text: string | undefined): 'kernel' | 'workload' | undefined {
@@ -133,14 +173,12 @@ async function benchCpu(flags: BenchFlags): Promise<void> {
     cacheDir: defaultCacheDir(process.env),
     cowshed: cowshedCommand(),
   };
-  await print(
-    flags,
-    async (options) => {
-      const { native, rounds, onProgress } = options;
-      return runCpuBench({ ...named, native, rounds, onProgress });
-    },
-    formatCpuTable,
-  );
+  await print(flags, {
+    measure: async ({ native, rounds, onProgress }) =>
+      runCpuBench({ ...named, native, rounds, onProgress }),
+    format: formatCpuTable,
+    page: async (result) => (await import('../bench/pages.ts')).cpuPage(result),
+  });
 }
 
 function subcommand(
@@ -152,6 +190,7 @@ function subcommand(
     .description(summary)
     .helpOption('--help', 'print this help')
     .option('--json', 'print the rows as JSON')
+    .option('--html <file>', 'write a page of plots, too')
     .option('--no-native', 'leave out the same program built for this host')
     .option('-m, --memory <size>', 'memory of each machine')
     .option('--rounds <n>', 'rounds to measure')

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { CpuRow } from '../../src/bench/cpu.ts';
 import { runCli } from './cli.ts';
@@ -34,5 +37,28 @@ describe('cowshed bench cpu', () => {
     const done = await runCli(['bench', 'cpu', '--only', 'quux']);
     assert.equal(done.code, 125);
     assert.match(done.stderr, /^cowshed: Cannot measure "quux": it is none of sieve, /);
+  });
+});
+
+describe('cowshed bench --html', () => {
+  it('writes a page beside the table, and nothing else', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'cowshed-html-'));
+    try {
+      const file = join(folder, 'break.html');
+      const done = await runCli(['bench', 'break', '--rounds', '1', '--html', file]);
+      assert.equal(done.code, 0, done.stderr);
+      assert.match(done.stdout, /^break by/);
+      const html = readFileSync(file, 'utf8');
+      assert.match(html, /^<!doctype html>.*<svg .*cow-pte.*<\/html>\n$/s);
+      assert.deepEqual(readdirSync(folder), ['break.html']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('says before it measures that there is no such folder', async () => {
+    const done = await runCli(['bench', 'fork', '--html', '/no-such-folder/fork.html']);
+    assert.deepEqual([done.code, done.stdout], [125, '']);
+    assert.match(done.stderr, /^cowshed: Cannot write "\/no-such-folder\/fork.html": .*\n$/);
   });
 });
