@@ -16,7 +16,7 @@ import {
 } from '../arch/riscv/pgtable.ts';
 import { EFAULT, EIO, ENOMEM } from '../uapi/errno.ts';
 import { copyFromIter, copyToIter, iovZero, type IovIter } from './iov_iter.ts';
-import type { AddressSpace, FaultContext, Vma, VmFile, VmOperations } from './mm_types.ts';
+import type { AddressSpace, Vma, VmFile, VmOperations } from './mm_types.ts';
 import { allocPage, clearPage, freePage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_DIRTY, PG_SWAPBACKED, PG_UNEVICTABLE, PG_UPTODATE } from './page.ts';
 import { ptAccountAdd, vmaPageProt } from './pte_ops.ts';
@@ -198,19 +198,18 @@ export function filemapFdatawrite(mapping: AddressSpace, start: number, end: num
 }
 
 /** @linux mm/filemap.c:filemap_fault */
-function filemapFault(ctx: FaultContext): number {
-  const { file } = ctx.vma;
-  if (file === null) return VM_FAULT_SIGBUS;
+function filemapFault(vma: Vma, pgoff: number): number {
+  const { file } = vma;
+  if (file === null) return -VM_FAULT_SIGBUS;
   const { mapping } = file;
-  if (ctx.pgoff * PAGE_SIZE >= mapping.ops.size(mapping)) return VM_FAULT_SIGBUS;
+  if (pgoff * PAGE_SIZE >= mapping.ops.size(mapping)) return -VM_FAULT_SIGBUS;
   const { pgdat } = mapping;
   const before = pgdat.vmstat.workingsetRefaultFile;
-  const pfn = filemapGetPage(mapping, ctx.pgoff);
+  const pfn = filemapGetPage(mapping, pgoff);
   const refault = pgdat.vmstat.workingsetRefaultFile !== before;
-  if (refault && (ctx.vma.flags & VM_EXEC) !== 0) pgdat.codeRefaults++;
-  if (pfn < 0) return pfn === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
-  ctx.page = pfn as Pfn;
-  return 0;
+  if (refault && (vma.flags & VM_EXEC) !== 0) pgdat.codeRefaults++;
+  if (pfn < 0) return pfn === -ENOMEM ? -VM_FAULT_OOM : -VM_FAULT_SIGBUS;
+  return pfn;
 }
 
 /**

@@ -45,13 +45,7 @@ import {
   pageSetSharedAnonRmap,
 } from './anon_vma.ts';
 import { pteAlloc } from './cow_pte.ts';
-import {
-  MM_SWAPENTS,
-  type FaultContext,
-  type MmStruct,
-  type PgData,
-  type Vma,
-} from './mm_types.ts';
+import { MM_SWAPENTS, type MmStruct, type PgData, type Vma } from './mm_types.ts';
 import { allocPage, allocZeroedPage, copyPage, getPage, putPage } from './page_alloc.ts';
 import { NO_PFN, PG_ANON_EXCLUSIVE, PG_DIRTY, PG_SWAPCACHE, pageAnon } from './page.ts';
 import { NO_PTEP, pathHasRefs, ptePtrOf } from './pgtable.ts';
@@ -142,17 +136,16 @@ function doFault(vma: Vma, addr: Vaddr, ptep: PtePtr, flags: number): number {
   if (ops === null) return bug('do_fault: anonymous vma');
   const pgoff = vma.pgoff + (addr - vma.start) / PAGE_SIZE;
   if (uffdMissing(vma, pgoff)) return handleUserfault(vma, addr, flags);
-  const ctx: FaultContext = { vma, address: addr, pgoff, flags, page: NO_PFN };
   const write = (flags & FAULT_FLAG_WRITE) !== 0;
   const cow = write && (vma.flags & VM_SHARED) === 0;
   // Even if the file has no page there: what may be merged later depends on it.
   if (cow && anonVmaPrepare(vma) !== 0) return VM_FAULT_OOM;
-  const ret = ops.fault(ctx);
-  if ((ret & VM_FAULT_ERROR) !== 0) return ret;
-  if (cow) return ret | doCowFault(vma, addr, ptep, ctx.page);
-  setFilePte(vma, ptep, ctx.page, flags);
+  const pfn = ops.fault(vma, pgoff) as Pfn;
+  if (pfn < 0) return -pfn;
+  if (cow) return doCowFault(vma, addr, ptep, pfn);
+  setFilePte(vma, ptep, pfn, flags);
   if (!write && ops.mapPages !== undefined) ops.mapPages(vma, addr, ptep);
-  return ret;
+  return 0;
 }
 
 /** Makes a page writable that nobody else has. By force a read-only mapping is written, and stays read-only. @linux mm/memory.c:wp_page_reuse */

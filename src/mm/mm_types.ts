@@ -42,22 +42,9 @@ export interface VmFile {
   readonly ino: number;
 }
 
-/** One page fault as the handlers below see it. */
-export interface FaultContext {
-  readonly vma: Vma;
-  /** Page-aligned. */
-  readonly address: Vaddr;
-  /** Offset in the file in pages. */
-  readonly pgoff: number;
-  /** FAULT_FLAG_*. */
-  readonly flags: number;
-  /** Set by fault(): the page, with one reference for the caller. */
-  page: Pfn;
-}
-
 export interface VmOperations {
-  /** Finds the page for a file offset. @returns 0 with `ctx.page` set, or VM_FAULT_* bits. */
-  fault(ctx: FaultContext): number;
+  /** Finds the page at an offset in the file, in pages. @returns the frame, with a reference for the caller, or VM_FAULT_* bits below 0: no object is made for a fault. */
+  fault(vma: Vma, pgoff: number): number;
   /** Maps neighbours of a page that was just mapped for reading at `ptep`, where that needs no I/O. */
   mapPages?(vma: Vma, address: Vaddr, ptep: PtePtr): void;
   /** /proc/PID/maps name when there is no file path: `[vdso]`. */

@@ -11,7 +11,7 @@ import type { Pfn } from '../arch/riscv/pgtable.ts';
 import { EINVAL, ENOMEM } from '../uapi/errno.ts';
 import { LAST_INDEX } from './address_space.ts';
 import { filemapGetPage } from './filemap.ts';
-import type { AddressSpace, AddressSpaceOps, FaultContext, Vma, VmOperations } from './mm_types.ts';
+import type { AddressSpace, AddressSpaceOps, Vma, VmOperations } from './mm_types.ts';
 import { clearPage } from './page_alloc.ts';
 import { VM_FAULT_OOM, VM_FAULT_SIGBUS } from './vm_fault.ts';
 import { VM_DONTDUMP, VM_MAYSHARE, VM_SHARED } from './vma.ts';
@@ -46,19 +46,18 @@ function unaccountPages(ops: SecretmemOps, pages: number): void {
 }
 
 /** @linux mm/secretmem.c:secretmem_fault */
-function secretmemFault(ctx: FaultContext): number {
-  const { mapping } = ctx.vma.file!;
+function secretmemFault(vma: Vma, pgoff: number): number {
+  const { mapping } = vma.file!;
   const ops = opsOf(mapping);
-  if (ctx.pgoff * PAGE_SIZE >= ops.size(mapping)) return VM_FAULT_SIGBUS;
-  const fresh = mapping.pages.get(ctx.pgoff) === 0;
-  if (fresh && !accountPage(ops, ctx.vma.mm.limits.memlock)) return VM_FAULT_SIGBUS;
-  const pfn = filemapGetPage(mapping, ctx.pgoff);
+  if (pgoff * PAGE_SIZE >= ops.size(mapping)) return -VM_FAULT_SIGBUS;
+  const fresh = mapping.pages.get(pgoff) === 0;
+  if (fresh && !accountPage(ops, vma.mm.limits.memlock)) return -VM_FAULT_SIGBUS;
+  const pfn = filemapGetPage(mapping, pgoff);
   if (pfn < 0) {
     unaccountPages(ops, 1);
-    return pfn === -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+    return pfn === -ENOMEM ? -VM_FAULT_OOM : -VM_FAULT_SIGBUS;
   }
-  ctx.page = pfn as Pfn;
-  return 0;
+  return pfn;
 }
 
 const secretmemVmOps: VmOperations = { fault: secretmemFault, secretmem: true };
