@@ -20,14 +20,10 @@ export interface Pair {
   mismatches: number;
 }
 
+/** Each engine beside the first one. */
 export function pairsOf(engines: readonly Engine[]): Pair[] {
-  const pairs: Pair[] = [];
-  for (const [n, left] of engines.entries()) {
-    for (const right of engines.slice(n + 1)) {
-      pairs.push({ left: left.name, right: right.name, mismatches: 0 });
-    }
-  }
-  return pairs;
+  const left = engines[0]!.name;
+  return engines.slice(1).map((right) => ({ left, right: right.name, mismatches: 0 }));
 }
 
 /** Runs `image` on all engines; those in other processes go first, to work meanwhile. */
@@ -54,14 +50,11 @@ function sameOutput(a: Outcome, b: Outcome, run: number): boolean {
 /** Adds the runs that differ to `pairs`. @returns the first run that does, or -1. */
 export function countMismatches(outcomes: readonly Outcome[], runs: number, pairs: Pair[]): number {
   let first = -1;
-  let pair = 0;
-  for (let n = 0; n < outcomes.length; n++) {
-    for (let m = n + 1; m < outcomes.length; m++, pair++) {
-      for (let run = 0; run < runs; run++) {
-        if (sameOutput(outcomes[n]!, outcomes[m]!, run)) continue;
-        pairs[pair]!.mismatches++;
-        if (first < 0 || run < first) first = run;
-      }
+  for (const [n, pair] of pairs.entries()) {
+    for (let run = 0; run < runs; run++) {
+      if (sameOutput(outcomes[0]!, outcomes[n + 1]!, run)) continue;
+      pair.mismatches++;
+      if (first < 0 || run < first) first = run;
     }
   }
   return first;

@@ -1,7 +1,7 @@
 /** What one random program may use: its registers by role, and addresses in the data window. */
 
 import type { Insn } from './assembler.ts';
-import { WINDOW, WINDOW_BYTES } from './image.ts';
+import { WINDOW_BYTES } from './image.ts';
 import type { Random } from './random.ts';
 
 const ABI = [
@@ -26,6 +26,33 @@ export interface Place {
 
 const SP = 2;
 
+/** Which registers a program may use, and for what. */
+export interface Registers {
+  /** Kept by whoever runs the program: readable, never written. */
+  readonly reserved: number;
+  /** Point into windows of memory and are never written; sp, one of x8..x15, and others. */
+  readonly pointers: number[];
+  /** How far into its window each of them points. */
+  readonly pointerOffsets: number[];
+  /** What instructions may write. */
+  readonly writable: number[];
+}
+
+/** Three pointers into the one window of an image, one reserved register, the rest to write. */
+function imageRegisters(r: Random): Registers {
+  const writable = Array.from({ length: 31 }, (_, n) => n + 1).filter((n) => n !== SP);
+  const take = (from: number, to: number): number => {
+    const n = r.pick(writable.filter((n) => n >= from && n <= to));
+    writable.splice(writable.indexOf(n), 1);
+    return n;
+  };
+  const short = take(8, 15);
+  const pointers = [SP, short, take(1, 31)];
+  const reserved = take(1, 31);
+  const pointerOffsets = pointers.map(() => r.below(r.oneIn(2) ? 16 : WINDOW_BYTES));
+  return { reserved, pointers, pointerOffsets, writable };
+}
+
 /** The state of generating one program. */
 export class Context {
   readonly r: Random;
@@ -42,25 +69,20 @@ export class Context {
   readonly writableShort: number[];
   /** Whether frm is sure to hold a valid mode, so that instructions may use it. */
   dynamicModes = true;
+  private readonly windowBytes: number;
   private nextX: number;
   private nextF: number;
 
-  constructor(r: Random) {
+  /** @param windowBytes size of each window, which begins at a multiple of 64. */
+  constructor(r: Random, registers = imageRegisters(r), windowBytes = WINDOW_BYTES) {
     this.r = r;
-    const pool = Array.from({ length: 31 }, (_, n) => n + 1).filter((n) => n !== SP);
-    const take = (from: number, to: number): number => {
-      const fitting = pool.filter((n) => n >= from && n <= to);
-      const n = r.pick(fitting);
-      pool.splice(pool.indexOf(n), 1);
-      return n;
-    };
-    const short = take(8, 15);
-    this.pointers = [SP, short, take(1, 31)];
-    this.reserved = take(1, 31);
-    this.pointerOffsets = this.pointers.map(() => r.below(r.oneIn(2) ? 16 : WINDOW_BYTES));
-    this.writable = pool;
-    this.writableShort = pool.filter((n) => n >= 8 && n <= 15).map((n) => n - 8);
-    this.nextX = r.below(pool.length);
+    this.windowBytes = windowBytes;
+    this.pointers = registers.pointers;
+    this.reserved = registers.reserved;
+    this.pointerOffsets = registers.pointerOffsets;
+    this.writable = registers.writable;
+    this.writableShort = this.writable.filter((n) => n >= 8 && n <= 15).map((n) => n - 8);
+    this.nextX = r.below(this.writable.length);
     this.nextF = r.below(32);
   }
 
@@ -103,9 +125,8 @@ export class Context {
   /** A place of the window for an access of `size` bytes; misaligned as likely as not. */
   place(size: number, aligned = false): Place {
     const which = this.r.below(this.pointers.length);
-    let at = this.r.below(WINDOW_BYTES - size + 1);
-    if (aligned || this.r.oneIn(2)) at -= (WINDOW + at) % size;
-    if (at < 0) at += size;
+    let at = this.r.below(this.windowBytes - size + 1);
+    if (aligned || this.r.oneIn(2)) at -= at % size;
     return { base: this.pointers[which]!, offset: at - this.pointerOffsets[which]! };
   }
 
@@ -115,7 +136,7 @@ export class Context {
    * @returns the offset, or -1 if the pointer is too near the end.
    */
   scaledOffset(which: number, size: number, max: number): number {
-    const room = WINDOW_BYTES - size - this.pointerOffsets[which]!;
+    const room = this.windowBytes - size - this.pointerOffsets[which]!;
     if (room < 0) return -1;
     return this.r.below(Math.min(Math.floor(room / size), max / size) + 1) * size;
   }

@@ -37,7 +37,7 @@ import {
 } from '../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../src/arch/riscv/ram.ts';
 import { Cpu } from '../../src/cpu/cpu.ts';
-import { Rv64, type Trap } from '../oracle/rv64.ts';
+import { flatSpace, Rv64, type Trap } from '../oracle/rv64.ts';
 import { Context } from './context.ts';
 import { compressed } from './generate_compressed.ts';
 import { float } from './generate_float.ts';
@@ -83,7 +83,7 @@ class Both {
   private readonly frames: Pfn;
   private readonly memory = new Uint8Array(BYTES);
   private readonly view = new DataView(this.memory.buffer);
-  private readonly hart = new Rv64(this.memory, BigInt(SPACE), BigInt(CODE));
+  private readonly hart = new Rv64(flatSpace(this.memory, BigInt(SPACE)), BigInt(CODE));
   private readonly x = new BigUint64Array(this.ram.memory.buffer, HART_X, 32);
   private readonly f = new BigUint64Array(this.ram.memory.buffer, HART_F, 32);
   private readonly pc = new BigUint64Array(this.ram.memory.buffer, HART_PC, 1);

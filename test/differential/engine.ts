@@ -4,7 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Extension, Rv64, type Trap } from '../oracle/rv64.ts';
+import { type Extension, flatSpace, Rv64, type Trap } from '../oracle/rv64.ts';
 import { BASE, type Image, toElf } from './image.ts';
 
 const SYS_WRITE = 64;
@@ -39,7 +39,7 @@ function describeTrap(trap: Trap, pc: bigint): string {
 function runOracle(image: Image, counts: Counts): Outcome {
   const memory = new Uint8Array(image.end - BASE);
   memory.set(image.bytes);
-  const hart = new Rv64(memory, BigInt(BASE), BigInt(image.entry));
+  const hart = new Rv64(flatSpace(memory, BigInt(BASE)), BigInt(image.entry));
   const frameCounts = noCounts();
   const start = BigInt(image.codeStart);
   const end = BigInt(image.codeEnd);

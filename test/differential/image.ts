@@ -27,10 +27,14 @@ const ENTER_AT = OUTPUT_BYTES;
 /** Bytes of a record: the output's fields, then the address of the frame's way in. */
 export const RECORD_BYTES = ENTER_AT + 8;
 
-const VARIABLES = BASE + 0x8000;
+/** Address of the frame's variables: a page of their own. */
+export const VARIABLES = BASE + 0x8000;
 const CURSOR = 0;
 const END = 8;
 const OUTPUT = 16;
+/** How often each run is still, and is to be, repeated: so that compilers find it worth their while. */
+const LEFT = 24;
+const REPEAT = 32;
 const CODE = BASE + 0x9000;
 
 const SYS_WRITE = 64;
@@ -190,6 +194,13 @@ function emitTail(code: Code, windowVar: number, loop: number): number {
   code.emit(asm.sd(X_T3, X_T1, FCSR_AT));
   code.address(X_T2, windowVar);
   copyWindow(code, X_T2, 0, X_T1, WINDOW_AT);
+  code.emit(asm.ld(X_T3, X_T0, LEFT), asm.addi(X_T3, X_T3, -1), asm.sd(X_T3, X_T0, LEFT));
+  const last = code.words.length;
+  code.emit(0, asm.ld(X_T3, X_T0, CURSOR), asm.addi(X_T3, X_T3, -RECORD_BYTES));
+  code.emit(asm.sd(X_T3, X_T0, CURSOR));
+  code.jump(loop);
+  code.words[last] = asm.branch(0, X_T3, 0, code.here - (code.base + last * 4));
+  code.emit(asm.ld(X_T3, X_T0, REPEAT), asm.sd(X_T3, X_T0, LEFT));
   code.emit(asm.addi(X_T1, X_T1, OUTPUT_BYTES), asm.sd(X_T1, X_T0, OUTPUT));
   code.jump(loop);
   return tail;
@@ -252,6 +263,12 @@ function pageUp(n: number): number {
 /** Address of the window for all images: it must be known before there is anything to lay out. */
 export const WINDOW = BASE + 0x1000000 - WINDOW_BYTES / 2;
 
+/** Makes each run of an image repeat; `variables` is what is at VARIABLES. */
+export function setRepeat(variables: DataView, times: number): void {
+  variables.setUint32(LEFT, times, true);
+  variables.setUint32(REPEAT, times, true);
+}
+
 /** Builds the executable of `runs`; programs shared between runs are laid out once. */
 export function buildImage(runs: readonly Run[]): Image {
   const programs = [...new Set(runs.map((run) => run.program))];
@@ -269,6 +286,7 @@ export function buildImage(runs: readonly Run[]): Image {
   view.setUint32(VARIABLES - BASE + CURSOR, records, true);
   view.setUint32(VARIABLES - BASE + END, records + runs.length * RECORD_BYTES, true);
   view.setUint32(VARIABLES - BASE + OUTPUT, output, true);
+  setRepeat(new DataView(bytes.buffer, VARIABLES - BASE), 1);
   const addresses = new Map<Program, number>();
   let address = CODE;
   for (const [n, program] of programs.entries()) {

@@ -13,6 +13,7 @@ import { cornerRuns } from './corners.ts';
 import { type Engine, findQemu, Oracle, type Outcome, Qemu } from './engine.ts';
 import { generate, ROWS, type Row } from './generate.ts';
 import { buildImage, type Image, type Run } from './image.ts';
+import { HAS_JIT, JIT_AT_ONCE, JIT_DEFAULT, TIERS } from '../cpu_tiers.ts';
 import { Processor } from './processor.ts';
 import { Random } from './random.ts';
 
@@ -23,6 +24,9 @@ const SEED = Number(process.env['ISA_SEED'] ?? 1);
 const RUNS_PER_IMAGE = 4000;
 /** And about how many instructions of the row's own are in it, so that a small count stays small. */
 const COUNT_PER_IMAGE = 60_000;
+
+/** Repetitions that make a program hot enough for a compiler that takes its time. */
+const REPEAT = 150;
 
 interface Result {
   readonly name: string;
@@ -133,13 +137,17 @@ function printTable(results: readonly Result[]): void {
 describe('random instructions', () => {
   const found = findQemu();
   const qemu = found === null ? null : new Qemu(found.command);
-  const processor = new Processor();
-  const others: Engine[] = qemu === null ? [processor] : [processor, qemu];
+  const processors = TIERS.map((tier) => new Processor(tier, tier === JIT_DEFAULT ? REPEAT : 1));
+  const others: Engine[] = qemu === null ? processors : [...processors, qemu];
   const results: Result[] = [];
 
   after(() => {
     qemu?.close();
     printTable(results);
+    for (const { name, compiled } of processors) {
+      if (compiled !== null)
+        console.log(`${name}: ${compiled.toLocaleString('en')} regions compiled`);
+    }
   });
 
   it('are compared with qemu too', {
@@ -163,6 +171,13 @@ describe('random instructions', () => {
     const result = await runCorners(others);
     results.push(result);
     assertSame(result);
+  });
+
+  it('were compiled', { skip: HAS_JIT ? false : 'there is no compiler' }, () => {
+    for (const [n, { compiled }] of processors.entries()) {
+      const least = TIERS[n] === JIT_AT_ONCE ? COUNT / 50 : TIERS[n] === JIT_DEFAULT ? 100 : 0;
+      assert.ok(compiled === null || compiled > least, TIERS[n]!.name);
+    }
   });
 });
 

@@ -21,9 +21,10 @@ import {
 } from '../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../src/arch/riscv/ram.ts';
 import { flushTlbAll } from '../../src/arch/riscv/tlb.ts';
-import { Cpu } from '../../src/cpu/cpu.ts';
+import type { Cpu } from '../../src/cpu/cpu.ts';
+import { compiledRegions, newCpu, type Tier } from '../cpu_tiers.ts';
 import type { Engine, Outcome } from './engine.ts';
-import { BASE, type Image, WINDOW, WINDOW_BYTES } from './image.ts';
+import { BASE, type Image, setRepeat, VARIABLES, WINDOW, WINDOW_BYTES } from './image.ts';
 
 const RAM_BYTES = 32 * 1024 * 1024;
 const SYS_WRITE = 64;
@@ -37,15 +38,20 @@ const BUDGET = 10_000_000;
 const MAX_TURNS = 100;
 
 export class Processor implements Engine {
-  readonly name = 'processor';
+  readonly name: string;
   private readonly ram = new Ram(RAM_BYTES);
-  private readonly cpu = new Cpu(this.ram, { timeNs: () => 0 });
+  private readonly cpu: Cpu;
+  /** How often each run is done. */
+  private readonly repeat: number;
   private readonly pages = Math.ceil((WINDOW + WINDOW_BYTES - BASE) / PAGE_SIZE);
   /** The first frame of the image's pages. */
   private readonly firstFrame: number;
 
-  constructor() {
+  constructor(tier: Tier, repeat = 1) {
     const { ram } = this;
+    this.name = tier.name;
+    this.cpu = newCpu(ram, { timeNs: () => 0 }, tier);
+    this.repeat = repeat;
     let next = ram.layout.firstFrame;
     const table = (): Pfn => next++ as Pfn;
     const [pgd, pud, pmd] = [table(), table(), table()];
@@ -67,6 +73,11 @@ export class Processor implements Engine {
     ram.u32[HART_SATP >> 2] = pfnToPaddr(pgd);
   }
 
+  /** Regions compiled so far; null without a compiler. */
+  get compiled(): number | null {
+    return compiledRegions(this.cpu);
+  }
+
   /** Pages lie in memory backwards, so that no two neighbours in one space are so in the other. */
   private frame(page: number): Pfn {
     return (this.firstFrame + this.pages - 1 - page) as Pfn;
@@ -82,6 +93,8 @@ export class Processor implements Engine {
       ram.u8.set(bytes, at);
       ram.u8.fill(0, at + bytes.length, at + PAGE_SIZE);
     }
+    const variables = this.frame((VARIABLES - BASE) / PAGE_SIZE) << PAGE_SHIFT;
+    setRepeat(new DataView(ram.memory.buffer, variables), this.repeat);
     flushTlbAll(ram);
     ram.i32[HART_PC >> 2] = image.entry;
     ram.i32[(HART_PC >> 2) + 1] = 0;

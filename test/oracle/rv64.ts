@@ -54,6 +54,30 @@ const CYCLE = 0xc00;
 const TIME = 0xc01;
 const INSTRET = 0xc02;
 
+export type Access = 'load' | 'store' | 'fetch';
+
+/** Memory as a program sees it. */
+export interface AddressSpace {
+  /** All bytes that any address may stand for. */
+  readonly bytes: Uint8Array;
+  /**
+   * Offset in `bytes` of the byte at `address`, or -1 if it may not be accessed so. Bytes that
+   * follow each other within a page do so in `bytes`.
+   */
+  readonly find: (address: bigint, access: Access) => number;
+}
+
+/** A space in which everything is allowed and `memory` begins at `base`. */
+export function flatSpace(memory: Uint8Array, base: bigint): AddressSpace {
+  const find = (address: bigint): number => {
+    const offset = address - base;
+    return offset < 0n || offset >= BigInt(memory.length) ? -1 : Number(offset);
+  };
+  return { bytes: memory, find };
+}
+
+const PAGE_MASK = 4095n;
+
 export class Rv64 {
   /** x0..x31 as unsigned 64-bit values; writes wrap. x[0] is forced to 0 after every step. */
   readonly x = new BigUint64Array(32);
@@ -67,15 +91,12 @@ export class Rv64 {
   retired = 0;
   retiredBy: Record<Extension, number>;
   private readonly memory: DataView;
-  private readonly base: bigint;
+  private readonly space: AddressSpace;
 
-  /**
-   * @param memory all of memory.
-   * @param base address of its first byte.
-   */
-  constructor(memory: Uint8Array, base: bigint, pc: bigint) {
-    this.memory = new DataView(memory.buffer, memory.byteOffset, memory.byteLength);
-    this.base = base;
+  constructor(space: AddressSpace, pc: bigint) {
+    const { buffer, byteOffset, byteLength } = space.bytes;
+    this.memory = new DataView(buffer, byteOffset, byteLength);
+    this.space = space;
     this.pc = pc;
     this.retiredBy = Object.fromEntries(EXTENSIONS.map((e) => [e, 0])) as Record<Extension, number>;
   }
@@ -103,20 +124,32 @@ export class Rv64 {
     return this.memory.getUint16(this.offset(address, 2, 'fetch'), true);
   }
 
-  private offset(address: bigint, size: number, cause: 'load' | 'store' | 'fetch'): number {
+  /** Offset of the first of `size` bytes, all of which may be accessed. */
+  private offset(address: bigint, size: number, access: Access): number {
+    const at = this.space.find(u64(address), access);
+    const last = size === 1 ? at : this.space.find(u64(address + BigInt(size - 1)), access);
+    if (at >= 0 && last >= 0) return at;
     // The first byte that is not there, as the address of a fault is that of the failing part.
-    for (let n = 0; n < size; n++) {
-      const offset = u64(address + BigInt(n)) - this.base;
-      if (offset < 0n || offset >= BigInt(this.memory.byteLength)) {
-        throw new Trapped({ cause, address: u64(address + BigInt(n)) });
+    for (let n = 0; ; n++) {
+      const failing = u64(address + BigInt(n));
+      if (n === size - 1 || this.space.find(failing, access) < 0) {
+        throw new Trapped({ cause: access, address: failing });
       }
     }
-    return Number(u64(address) - this.base);
   }
 
   /** Loads 2^log2 bytes, zero-extended. */
-  private load(address: bigint, log2: number, cause: 'load' | 'store' = 'load'): bigint {
-    const at = this.offset(address, 1 << log2, cause);
+  private load(address: bigint, log2: number, access: 'load' | 'store' = 'load'): bigint {
+    const size = 1 << log2;
+    const at = this.offset(address, size, access);
+    if (Number(address & PAGE_MASK) + size > 4096) {
+      let value = 0n;
+      for (let n = size - 1; n >= 0; n--) {
+        const byte = this.space.find(u64(address + BigInt(n)), access);
+        value = (value << 8n) | BigInt(this.memory.getUint8(byte));
+      }
+      return value;
+    }
     const { memory } = this;
     if (log2 === 0) return BigInt(memory.getUint8(at));
     if (log2 === 1) return BigInt(memory.getUint16(at, true));
@@ -125,8 +158,16 @@ export class Rv64 {
   }
 
   private store(address: bigint, log2: number, value: bigint): void {
-    const at = this.offset(address, 1 << log2, 'store');
+    const size = 1 << log2;
+    const at = this.offset(address, size, 'store');
     const { memory } = this;
+    if (Number(address & PAGE_MASK) + size > 4096) {
+      for (let n = 0; n < size; n++) {
+        const byte = this.space.find(u64(address + BigInt(n)), 'store');
+        memory.setUint8(byte, Number((value >> BigInt(8 * n)) & 0xffn));
+      }
+      return;
+    }
     if (log2 === 0) memory.setUint8(at, Number(value & 0xffn));
     else if (log2 === 1) memory.setUint16(at, Number(value & 0xffffn), true);
     else if (log2 === 2) memory.setUint32(at, Number(value & 0xffffffffn), true);
