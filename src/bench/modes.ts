@@ -1,6 +1,6 @@
 /** The three modes of a benchmark: the host's own kernel, default fork, copy-on-write tables. */
 
-import type { Machine } from '../machine/machine.ts';
+import type { Machine, RootSpec } from '../machine/machine.ts';
 import { buildNative } from './guest_files.ts';
 import { type BenchMode, machineMode, nativeMode } from './line_program.ts';
 
@@ -9,6 +9,8 @@ export type MachineFactory = (options: {
   readonly cowPte: boolean;
   /** Bytes. */
   readonly memory: number;
+  /** Default: an empty root file system. */
+  readonly root?: RootSpec;
 }) => Promise<Machine>;
 
 export interface BenchOptions {

@@ -1,6 +1,7 @@
 /** Which plots each bench's page has. */
 
 import type { BreakBenchResult, BreakRow } from './break.ts';
+import type { CloneBenchResult } from './clone.ts';
 import type { CpuBenchResult, CpuRow } from './cpu.ts';
 import { cpuGroups, meanRatios, ratiosOf } from './cpu_table.ts';
 import type { FaultBenchResult, FaultRow } from './fault.ts';
@@ -229,5 +230,39 @@ export function cpuPage({ rows, notes }: CpuBenchResult): PageBody {
         plots: [speedPlot(group.rows)],
       },
     ]),
+  };
+}
+
+/** The first run and one clone in each row; the series are named after colours that fit. */
+export function clonePage({ rows }: CloneBenchResult): PageBody {
+  const labels = rows.map(({ how }) => (how === 'fork' ? 'fork() in the guest' : 'Process.fork()'));
+  const series: Series[] = [
+    { name: 'native', label: 'first run', values: rows.map(({ firstRunMs }) => firstRunMs) },
+    { name: 'interp', label: 'clone, p99', values: rows.map(({ cloneMs }) => cloneMs.p99) },
+    { name: 'jit', label: 'clone, median', values: rows.map(({ cloneMs }) => cloneMs.p50) },
+  ];
+  const regions: Series[] = [
+    { name: 'native', label: 'before', values: rows.map(({ regionsBefore }) => regionsBefore) },
+    { name: 'jit', label: 'after', values: rows.map(({ regionsAfter }) => regionsAfter) },
+  ];
+  const time: Plot = { title: 'time', unit: 'ms, log scale', scale: 'log', labels, series };
+  const count: Plot = { title: 'regions', unit: '', scale: 'linear', labels, series: regions };
+  const counted: Section = {
+    title: 'Compiled regions',
+    text: 'When the program was warm, and after all its clones: a clone compiles nothing.',
+    plots: [barPlot(count)],
+  };
+  return {
+    title: 'cowshed bench clone',
+    text: 'python3 answers expressions until its code is compiled; then each clone evaluates one and ends.',
+    notes: rows.filter(({ ok }) => !ok).map(({ how }) => `${how}: clones compiled code again`),
+    sections: [
+      {
+        title: 'A clone beside the first run',
+        text: 'The first run is from spawn() to its first answer; a clone is from the fork to its end.',
+        plots: [dotPlot(time)],
+      },
+      ...(rows.some(({ regionsBefore }) => regionsBefore !== null) ? [counted] : []),
+    ],
   };
 }

@@ -22,6 +22,7 @@ interface BenchFlags {
   readonly only?: string;
   readonly kind?: string;
   readonly rootfs?: string;
+  readonly clones?: string;
   readonly scale?: string;
 }
 
@@ -181,6 +182,17 @@ async function benchCpu(flags: BenchFlags): Promise<void> {
   });
 }
 
+async function benchClone(flags: BenchFlags): Promise<void> {
+  const { runCloneBench, formatCloneTable } = await import('../bench/clone.ts');
+  const rootfs = flags.rootfs ?? existingDefaultRoot(process.env);
+  const clones = flags.clones === undefined ? undefined : positive(flags.clones, '--clones');
+  await print(flags, {
+    measure: (options) => runCloneBench({ ...options, rootfs, clones }),
+    format: formatCloneTable,
+    page: async (result) => (await import('../bench/pages.ts')).clonePage(result),
+  });
+}
+
 function subcommand(
   name: string,
   summary: string,
@@ -217,5 +229,10 @@ export function benchCommand(): Command {
         .option('--kind <kind>', 'only rows of this kind: kernel or workload')
         .option('--scale <x>', 'work of each row')
         .option('--rootfs <dir>', 'root file system with the programs of the workloads'),
+    )
+    .addCommand(
+      subcommand('clone', 'clones of a warm python3 beside its first run', benchClone)
+        .option('--clones <n>', 'forks and clones to make')
+        .option('--rootfs <dir>', 'root file system with python3'),
     );
 }

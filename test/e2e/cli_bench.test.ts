@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { CloneRow } from '../../src/bench/clone.ts';
 import type { CpuRow } from '../../src/bench/cpu.ts';
 import { runCli } from './cli.ts';
+
+const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const root = process.env['COWSHED_ROOTFS'] ?? join(repository, '.cowshed', 'rootfs');
+const skip = ['python3', 'lua5.4', 'gzip'].every((name) => existsSync(join(root, 'usr/bin', name)))
+  ? false
+  : 'no root file system with python3, lua5.4 and gzip: cowshed pull --lock debian.lock.json';
 
 describe('cowshed bench cpu', () => {
   it('prints the same bits of floating point in every mode that this host has', async () => {
@@ -24,6 +32,21 @@ describe('cowshed bench cpu', () => {
       assert.ok(jitMs !== null && jitMs > 0);
       assert.ok(guestInsns > 10_000_000);
     }
+  });
+
+  it('runs whole programs, which print the same in every mode', { skip }, async () => {
+    const only = ['--only', 'lua,gzip', '--rounds', '1', '--scale', '0.02', '--json'];
+    const done = await runCli(['bench', 'cpu', ...only, '--rootfs', root]);
+    assert.equal(done.code, 0, done.stderr);
+    const { rows } = JSON.parse(done.stdout) as { rows: readonly CpuRow[] };
+    assert.deepEqual(
+      rows.map(({ name, kind, ok }) => [name, kind, ok]),
+      [
+        ['lua', 'workload', true],
+        ['gzip', 'workload', true],
+      ],
+    );
+    for (const { guestInsns } of rows) assert.ok(guestInsns > 1_000_000);
   });
 
   it('says why a workload is left out', async () => {
@@ -60,5 +83,27 @@ describe('cowshed bench --html', () => {
     const done = await runCli(['bench', 'fork', '--html', '/no-such-folder/fork.html']);
     assert.deepEqual([done.code, done.stdout], [125, '']);
     assert.match(done.stderr, /^cowshed: Cannot write "\/no-such-folder\/fork.html": .*\n$/);
+  });
+});
+
+describe('cowshed bench clone', () => {
+  it('forks and clones a warm python3 without compiling anything', { skip }, async () => {
+    const done = await runCli(['bench', 'clone', '--clones', '20', '--rootfs', root, '--json']);
+    assert.equal(done.code, 0, done.stderr);
+    const { rows } = JSON.parse(done.stdout) as { rows: readonly CloneRow[] };
+    assert.deepEqual(
+      rows.map(({ how, clones, ok }) => [how, clones, ok]),
+      [
+        ['fork', 20, true],
+        ['clone', 20, true],
+      ],
+    );
+    for (const row of rows) assert.equal(row.regionsAfter, row.regionsBefore);
+  });
+
+  it('says what it needs where there is no python3', async () => {
+    const done = await runCli(['bench', 'clone', '--rootfs', '/var/empty/nothing']);
+    assert.deepEqual([done.code, done.stdout], [125, '']);
+    assert.match(done.stderr, /^cowshed: Cannot measure clones: .* has no python3; cowshed pull/);
   });
 });

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { CpuRow } from '../../../src/bench/cpu.ts';
 import type { ForkRow } from '../../../src/bench/fork.ts';
 import { describeHost, renderPage } from '../../../src/bench/html_page.ts';
-import { breakPage, cpuPage, faultPage, forkPage } from '../../../src/bench/pages.ts';
+import { breakPage, clonePage, cpuPage, faultPage, forkPage } from '../../../src/bench/pages.ts';
 
 const pair = (p50: number) => ({ p50, p99: p50 });
 const MODES = ['native', 'default', 'cow-pte'] as const;
@@ -79,6 +79,30 @@ describe('cpuPage()', () => {
     assert.deepEqual(page.notes, ['a note', 'sieve: results differ']);
     assert.doesNotMatch(page.sections[0]!.plots.join(''), /s-qemu/);
     assert.match(page.sections[1]!.text, /3.00 times native time, 3.00 times the interpreter’s\.$/);
+  });
+});
+
+describe('clonePage()', () => {
+  const row = {
+    how: 'fork',
+    clones: 9,
+    firstRunMs: 500,
+    cloneMs: { p50: 1.5, p99: 9 },
+    regionsBefore: 70,
+    regionsAfter: 71,
+    ok: false,
+  } as const;
+
+  it('says that clones compiled code', () => {
+    const { notes, sections } = clonePage({ rows: [row] });
+    assert.deepEqual(notes, ['fork: clones compiled code again']);
+    assert.equal(sections.length, 2);
+  });
+
+  it('shows no regions where nothing is compiled', () => {
+    const plain = { ...row, regionsBefore: null, regionsAfter: null, ok: true };
+    const { notes, sections } = clonePage({ rows: [plain] });
+    assert.deepEqual([notes.length, sections.length], [0, 1]);
   });
 });
 
