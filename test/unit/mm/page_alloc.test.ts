@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Pfn } from '../../../src/arch/riscv/pgtable.ts';
-import { MAX_ORDER, type PgData } from '../../../src/mm/mm_types.ts';
+import { MAX_ORDER, PCP_HIGH, type PgData } from '../../../src/mm/mm_types.ts';
 import {
   allocPage,
   allocPages,
@@ -45,6 +45,34 @@ describe('page allocator', () => {
     for (let i = 0; i < 3000; i++) frames.push(allocPage(pgdat));
     for (const pfn of frames.reverse()) putPage(pgdat, pfn);
     assert.equal(largestBlocks(pgdat), before);
+  });
+
+  it('hands out what was freed last, and gives the oldest back when the stack is full', () => {
+    const pgdat = testPgData(64);
+    const frames: Pfn[] = [];
+    for (let i = 0; i < PCP_HIGH + 1; i++) frames.push(allocPage(pgdat));
+    drainPcp(pgdat, 0);
+    for (const pfn of frames) putPage(pgdat, pfn);
+    assert.ok(pgdat.pcpCount < PCP_HIGH);
+    const kept = pgdat.pcpCount;
+    for (let i = 1; i <= kept; i++) assert.equal(allocPage(pgdat), frames.at(-i));
+    for (let i = 1; i <= kept; i++) putPage(pgdat, frames.at(-i)!);
+    checkPageTables(pgdat);
+  });
+
+  it('asks for kswapd at the low watermark even while freed frames are at hand', () => {
+    const pgdat = testPgData(8);
+    const frames: Pfn[] = [];
+    while (pgdat.freeFrames > 0) frames.push(allocPage(pgdat));
+    for (const pfn of frames) putPage(pgdat, pfn);
+    assert.equal(pgdat.pcpCount, pgdat.freeFrames);
+    pgdat.kswapdWanted = false;
+    const taken: Pfn[] = [];
+    while (pgdat.freeFrames > pgdat.wmarkLow) taken.push(allocPage(pgdat));
+    assert.equal(pgdat.kswapdWanted, false);
+    taken.push(allocPage(pgdat));
+    assert.equal(pgdat.kswapdWanted, true);
+    for (const pfn of taken) putPage(pgdat, pfn);
   });
 
   it('keeps a frame until its last reference is gone', () => {
