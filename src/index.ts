@@ -21,9 +21,16 @@ export {
   type HostMount,
   type MachineOptions,
   type MachineStats,
+  type ProfileOptions,
   type RootSpec,
   type SpawnOptions,
   type SwapFile,
   type SwapSpec,
 } from './machine/machine.ts';
 export type { ExitStatus, Process, ProcessMemory, StdioOptions } from './machine/process.ts';
+export type {
+  ProfileCount,
+  ProfiledFunction,
+  ProfileReport,
+  ProfileStack,
+} from './machine/profile/report.ts';

@@ -12,7 +12,7 @@ export interface GuestRun {
   readonly stderr: string;
 }
 
-async function readAll(stream: Readable): Promise<string> {
+export async function readAll(stream: Readable): Promise<string> {
   let text = '';
   for await (const chunk of stream) text += (chunk as Buffer).toString('latin1');
   return text;

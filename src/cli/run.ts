@@ -8,12 +8,15 @@ import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
 import { guestEnvironment, memoryBytes, parseSwap, parseUser, parseVolume } from './run_flags.ts';
+import { planProfile, writeProfile } from './run_profile.ts';
 import { forwardSignals, wireStdio } from './run_stdio.ts';
 import { formatStats } from './run_stats.ts';
 import { copyProgram, locateProgram, prepareWorkdir, spawnTarget } from './run_target.ts';
 import { traceMm } from './trace_mm.ts';
 
 const DEFAULT_HOSTNAME = 'cowshed';
+/** Options that may or may not name a file. */
+const OPTIONAL_VALUES: ReadonlySet<string> = new Set(['--strace', '--trace-mm', '--profile']);
 /** Ends that nobody asked for: worth a line beside the exit code. */
 const CRASH_SIGNALS = new Set(
   ['ILL', 'TRAP', 'ABRT', 'BUS', 'FPE', 'KILL', 'SEGV', 'SYS'].map((name) => `SIG${name}`),
@@ -153,17 +156,23 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
   const hostname = flags.hostname ?? DEFAULT_HOSTNAME;
   const options = machineOptions(flags, hostname);
   guestEnvironment(flags, process.env, hostname);
+  const profile = planProfile(flags);
   const strace = openLog(flags.strace, 'system calls');
   const trace = openLog(flags.traceMm, 'memory events');
   const { Machine } = await import('../machine/machine.ts');
   const machine = await Machine.create({
     ...options,
     ...(strace === null ? {} : { strace: strace.line }),
+    ...(profile === null ? {} : { profile: profile.options }),
   });
   if (trace !== null) traceMm(machine.events, trace.line);
   const started = performance.now();
   try {
-    process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
+    try {
+      process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
+    } finally {
+      if (profile !== null) writeProfile(profile, machine.profile());
+    }
   } finally {
     if (flags.stats === true)
       process.stderr.write(formatStats(machine.stats(), performance.now() - started));
@@ -215,6 +224,11 @@ export function runCommand(): Command {
     .option('--entrypoint <program>', 'program to run; PROGRAM is then its first argument')
     .option('--strace [=file]', 'log system calls to standard error, or to a file')
     .option('--trace-mm [=file]', 'log faults, and what happens to page tables, as --strace does')
+    .option(
+      '--profile [=file]',
+      'write where instructions were spent to cowshed.folded, or to a file; .json or folded stacks',
+    )
+    .option('--profile-interval <n>', 'instructions between samples (default: 100003)')
     .option('--stats', 'print instructions, faults, forks and memory at the end')
     .option('--read-only', 'do not let the program write to its root file system')
     .option('--rm', 'accepted; a machine never outlives its program')
@@ -229,8 +243,8 @@ export function runCommand(): Command {
 }
 
 /**
- * Writes `--strace` and `--trace-mm` before PROGRAM as `--strace=`: commander would take the next word for the name
- * of the file otherwise.
+ * Writes `--strace`, `--trace-mm` and `--profile` before PROGRAM as `--strace=`: commander would take the next word for
+ * the name of the file otherwise.
  */
 export function markOptionalValues(program: Command, args: readonly string[]): string[] {
   const command = program.commands.find((child) => child.name() === args[0]);
@@ -239,7 +253,7 @@ export function markOptionalValues(program: Command, args: readonly string[]): s
   for (let i = 1; i < marked.length; i++) {
     const word = marked[i] ?? '';
     if (!word.startsWith('-') || word === '-' || word === '--') break;
-    if (word === '--strace' || word === '--trace-mm') marked[i] = `${word}=`;
+    if (OPTIONAL_VALUES.has(word)) marked[i] = `${word}=`;
     // The last letter of -it or -e decides whether a value follows.
     const name = word.startsWith('--') ? word : `-${word.slice(-1)}`;
     const option = command.options.find(({ short, long }) => short === name || long === name);

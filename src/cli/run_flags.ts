@@ -24,6 +24,9 @@ export interface RunFlags {
   /** True without a file name: standard error. */
   readonly strace?: string | true;
   readonly traceMm?: string | true;
+  /** True or '' without a file name: DEFAULT_PROFILE. */
+  readonly profile?: string | true;
+  readonly profileInterval?: string;
   readonly stats?: boolean;
   readonly readOnly?: boolean;
 }

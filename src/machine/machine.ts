@@ -37,6 +37,8 @@ import { MachineEvents } from './events.ts';
 import { explainExec } from './explain_exec.ts';
 import { HostFiles } from './host_files.ts';
 import { MachineLoop } from './loop.ts';
+import { Profile, PROFILE_INTERVAL, PROFILE_INTERVAL_MAX } from './profile/profile.ts';
+import { profileReport, type ProfileReport } from './profile/report.ts';
 import { Process, type ProcessHost, type StdioOptions } from './process.ts';
 import { bytesOf, createRootFs, type GuestTree, type HostMount, type RootSpec } from './root_fs.ts';
 import {
@@ -79,10 +81,17 @@ export interface MachineOptions {
   readonly hostname?: string | undefined;
   /** Called with one line for each system call. */
   readonly strace?: ((line: string) => void) | undefined;
+  /** Counts stacks of the programs, for profile(). Default false. */
+  readonly profile?: boolean | ProfileOptions | undefined;
   /** Makes getrandom(), /dev/urandom and AT_RANDOM repeatable. */
   readonly randomSeed?: number | undefined;
   /** Called with each line of the kernel's log. */
   readonly log?: ((line: string) => void) | undefined;
+}
+
+export interface ProfileOptions {
+  /** Instructions between two samples. Default 100,003. */
+  readonly interval?: number | undefined;
 }
 
 export interface SpawnOptions extends StdioOptions {
@@ -150,6 +159,17 @@ function createRam(bytes: number): Ram {
   }
 }
 
+function newProfile(ram: Ram, options: MachineOptions['profile']): Profile | null {
+  if (options === undefined || options === false) return null;
+  const interval = (options === true ? undefined : options.interval) ?? PROFILE_INTERVAL;
+  if (Number.isInteger(interval) && interval > 0 && interval <= PROFILE_INTERVAL_MAX)
+    return new Profile(ram, interval);
+  throw new CowshedError(
+    'EINVAL',
+    `Cannot profile each ${interval} instructions: want a whole number, 1 to ${PROFILE_INTERVAL_MAX}`,
+  );
+}
+
 export class Machine implements ProcessHost {
   private readonly kernel: Kernel;
   private readonly context: TrapContext;
@@ -184,6 +204,7 @@ export class Machine implements ProcessHost {
     const cpu = new Cpu(ram, { timeNs: () => kernel.clock.now() });
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
+    this.context.profile = newProfile(ram, options.profile);
     this.loop = new MachineLoop(this.context, (error) => this.fail(error));
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
@@ -346,6 +367,12 @@ export class Machine implements ProcessHost {
       swapOuts: vmstat.pswpout,
       pageTableBytes: pgdat.pageTables * PAGE_SIZE,
     };
+  }
+
+  /** Where the programs have spent their instructions so far; null unless MachineOptions.profile asked for it. */
+  profile(): ProfileReport | null {
+    const { profile } = this.context;
+    return profile === null ? null : profileReport(profile);
   }
 
   /** Lines of the kernel's log, as dmesg prints them. */

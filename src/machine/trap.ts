@@ -58,6 +58,7 @@ import {
   SIGTRAP,
   TRAP_BRKPT,
 } from '../uapi/signal.ts';
+import { runProfiled, type Profile } from './profile/profile.ts';
 
 const A7 = HART_A7 >> 2;
 const TVAL = HART_TVAL >> 2;
@@ -77,6 +78,8 @@ export class TrapContext {
   readonly handlers: readonly (SyscallHandler | undefined)[];
   /** --strace, null when off. */
   strace: Strace | null = null;
+  /** --profile, null when off. */
+  profile: Profile | null = null;
   /** System calls and page faults since boot. */
   syscalls = 0;
   faults = 0;
@@ -243,7 +246,7 @@ function userTrap(context: TrapContext, task: Task, cause: number): void {
  * @hot
  */
 export function runSlice(context: TrapContext, task: Task, slice: number): void {
-  const { kernel, cpu } = context;
+  const { kernel, cpu, profile } = context;
   const { i32 } = kernel.ram;
   kernel.needResched = false;
   if (task.ptraceStop !== null) {
@@ -254,7 +257,7 @@ export function runSlice(context: TrapContext, task: Task, slice: number): void 
   let left = slice;
   let traps = 0;
   while (task.state === TASK_RUNNING && !kernel.needResched && left > 0) {
-    const cause = cpu.run(left);
+    const cause = profile === null ? cpu.run(left) : runProfiled(profile, cpu, task, left);
     if (cause === CAUSE_BUDGET) return;
     userTrap(context, task, cause);
     traps += TRAP_COST;

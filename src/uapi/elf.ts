@@ -16,8 +16,12 @@ export const E_TYPE = 16;
 export const E_MACHINE = 18;
 export const E_ENTRY = 24;
 export const E_PHOFF = 32;
+export const E_SHOFF = 40;
 export const E_PHENTSIZE = 54;
 export const E_PHNUM = 56;
+export const E_SHENTSIZE = 58;
+export const E_SHNUM = 60;
+export const E_SHSTRNDX = 62;
 
 // struct elf64_phdr
 export const PHDR_BYTES = 56;
@@ -33,7 +37,38 @@ export const PT_LOAD = 1;
 export const PT_INTERP = 3;
 export const PT_NOTE = 4;
 export const PT_PHDR = 6;
+export const PT_GNU_EH_FRAME = 0x6474_e550;
 export const PT_GNU_STACK = 0x6474_e551;
+
+// struct elf64_shdr
+export const SHDR_BYTES = 64;
+export const SH_NAME = 0;
+export const SH_TYPE = 4;
+export const SH_ADDR = 16;
+export const SH_OFFSET = 24;
+export const SH_SIZE = 32;
+export const SH_LINK = 40;
+
+export const SHT_SYMTAB = 2;
+export const SHT_NOBITS = 8;
+export const SHT_DYNSYM = 11;
+
+// struct elf64_sym
+export const SYM_BYTES = 24;
+export const ST_NAME = 0;
+export const ST_INFO = 4;
+export const ST_SHNDX = 6;
+export const ST_VALUE = 8;
+export const ST_SIZE = 16;
+
+export const SHN_UNDEF = 0;
+export const STT_NOTYPE = 0;
+export const STT_FUNC = 2;
+export const STT_GNU_IFUNC = 10;
+
+/** struct elf64_rela: place, symbol and type, addend. */
+export const RELA_BYTES = 24;
+export const R_INFO_SYM = 12;
 
 /** struct elf64_note: three words, then name and descriptor, each padded to four bytes. */
 export const NHDR_BYTES = 12;

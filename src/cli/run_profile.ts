@@ -1,0 +1,136 @@
+/** `cowshed run --profile`: folded stacks, JSON or a page for the file, tables for standard error. */
+
+import {
+  closeSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import type { ProfileOptions } from '../machine/machine.ts';
+import type { ProfileCount, ProfiledFunction, ProfileReport } from '../machine/profile/report.ts';
+import { CliError, oneLine } from './exit_code.ts';
+import type { RunFlags } from './run_flags.ts';
+
+const DEFAULT_PROFILE = 'cowshed.folded';
+/** Rows of the tables. */
+const FUNCTIONS_SHOWN = 20;
+const CALLS_SHOWN = 8;
+/** Columns of a function's name: C++ has longer ones. */
+const NAME_COLUMNS = 60;
+
+/** Where a profile goes. A file is written beside its place first, and is there in full or not at all. */
+export interface ProfileOutput {
+  readonly options: ProfileOptions;
+  /** As the user named it. */
+  readonly path: string;
+  /** Behind symbolic links. */
+  readonly target: string;
+  /** What is written and then renamed; `target` itself when that is a pipe or a device. */
+  readonly temporary: string;
+}
+
+function parseInterval(text: string | undefined): ProfileOptions {
+  if (text === undefined) return {};
+  const interval = Number(text);
+  if (text.trim() === '' || !Number.isInteger(interval) || interval <= 0)
+    throw new CliError(`Cannot read --profile-interval "${text}": want a number of instructions`);
+  return { interval };
+}
+
+/** The path behind symbolic links, which stay. */
+function targetOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+/** Looks before the program runs whether the file can be written. @throws CliError */
+export function planProfile(flags: RunFlags): ProfileOutput | null {
+  if (flags.profile === undefined) {
+    if (flags.profileInterval === undefined) return null;
+    throw new CliError('Cannot use --profile-interval: there is no --profile');
+  }
+  const path = flags.profile === true || flags.profile === '' ? DEFAULT_PROFILE : flags.profile;
+  const options = parseInterval(flags.profileInterval);
+  const target = targetOf(path);
+  const special = statSync(target, { throwIfNoEntry: false })?.isFile() === false;
+  const temporary = special ? target : `${target}.${process.pid}.tmp`;
+  try {
+    if (!special) {
+      closeSync(openSync(temporary, 'w'));
+      rmSync(temporary);
+    }
+  } catch (error) {
+    throw new CliError(`Cannot write profile "${path}": ${oneLine(error)}`);
+  }
+  return { options, path, target, temporary };
+}
+
+/** One line a stack, as flamegraph.pl, inferno and speedscope read it. */
+export function formatFolded(report: ProfileReport): string {
+  return report.stacks.map(({ frames, samples }) => `${frames.join(';')} ${samples}\n`).join('');
+}
+
+function percent(part: number, whole: number): string {
+  return `${((100 * part) / whole).toFixed(1)}%`.padStart(6);
+}
+
+function functionRows(report: ProfileReport): string[] {
+  const { functions, samples } = report;
+  const shown = functions.slice(0, FUNCTIONS_SHOWN);
+  const cut = ({ name }: ProfiledFunction): string =>
+    name.length <= NAME_COLUMNS ? name : `${name.slice(0, NAME_COLUMNS - 3)}...`;
+  const width = Math.max('function'.length, ...shown.map((fn) => cut(fn).length));
+  const rows = shown.map((fn) => {
+    const shares = `${percent(fn.self, samples)}  ${percent(fn.total, samples)}`;
+    return `${shares}  ${cut(fn).padEnd(width)}  ${fn.module}`;
+  });
+  return [`  self   total  ${'function'.padEnd(width)}  module`, ...rows];
+}
+
+function countLine(title: string, counts: readonly ProfileCount[]): string[] {
+  if (counts.length === 0) return [];
+  const count = (n: number): string => n.toLocaleString('en-US');
+  const shown = counts.slice(0, CALLS_SHOWN).map(({ name, count: n }) => `${name} ${count(n)}`);
+  const rest = counts.slice(CALLS_SHOWN).reduce((sum, { count: n }) => sum + n, 0);
+  const others = rest === 0 ? [] : [`others ${count(rest)}`];
+  return [`${title}: ${[...shown, ...others].join(', ')}`];
+}
+
+/** Lines for standard error. */
+export function formatProfile(report: ProfileReport, path: string): string {
+  const { samples, interval, incomplete } = report;
+  const each = interval.toLocaleString('en-US');
+  const cut = incomplete === 0 ? '' : `, ${incomplete} without their outermost callers`;
+  const lines = [
+    `profile: ${samples} samples, one each ${each} instructions${cut}, in "${path}"`,
+    ...(samples === 0 ? [] : functionRows(report)),
+    ...countLine('system calls', report.systemCalls),
+    ...countLine('page faults', report.pageFaults),
+  ];
+  return lines.map((line) => `cowshed: ${line}\n`).join('');
+}
+
+function contents(report: ProfileReport, path: string): string {
+  if (path.endsWith('.json')) return `${JSON.stringify(report)}\n`;
+  return formatFolded(report);
+}
+
+/** Writes what there is, also of a program that was killed. Nothing when none has run. @throws CliError */
+export function writeProfile(output: ProfileOutput, report: ProfileReport | null): void {
+  if (report === null || report.pageFaults.length === 0) return;
+  const { path, temporary, target } = output;
+  try {
+    writeFileSync(temporary, contents(report, path));
+    if (temporary !== target) renameSync(temporary, target);
+  } catch (error) {
+    if (temporary !== target) rmSync(temporary, { force: true });
+    throw new CliError(`Cannot write profile "${path}": ${oneLine(error)}`);
+  }
+  process.stderr.write(formatProfile(report, path));
+}
