@@ -226,7 +226,7 @@ export function runCommand(): Command {
     .option('--trace-mm [=file]', 'log faults, and what happens to page tables, as --strace does')
     .option(
       '--profile [=file]',
-      'write where instructions were spent to cowshed.folded, or to a file; .json or folded stacks',
+      'write where instructions were spent to cowshed.folded, or FILE: .html, .json or folded',
     )
     .option('--profile-interval <n>', 'instructions between samples (default: 100003)')
     .option('--stats', 'print instructions, faults, forks and memory at the end')

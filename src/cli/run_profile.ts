@@ -12,6 +12,7 @@ import {
 import type { ProfileOptions } from '../machine/machine.ts';
 import type { ProfileCount, ProfiledFunction, ProfileReport } from '../machine/profile/report.ts';
 import { CliError, oneLine } from './exit_code.ts';
+import { flameGraphPage } from './flame_graph.ts';
 import type { RunFlags } from './run_flags.ts';
 
 const DEFAULT_PROFILE = 'cowshed.folded';
@@ -118,6 +119,7 @@ export function formatProfile(report: ProfileReport, path: string): string {
 
 function contents(report: ProfileReport, path: string): string {
   if (path.endsWith('.json')) return `${JSON.stringify(report)}\n`;
+  if (path.endsWith('.html')) return flameGraphPage(report);
   return formatFolded(report);
 }
 

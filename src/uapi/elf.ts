@@ -62,6 +62,7 @@ export const ST_VALUE = 8;
 export const ST_SIZE = 16;
 
 export const SHN_UNDEF = 0;
+export const STB_LOCAL = 0;
 export const STT_NOTYPE = 0;
 export const STT_FUNC = 2;
 export const STT_GNU_IFUNC = 10;

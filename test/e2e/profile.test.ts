@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { Script } from 'node:vm';
 import { guestProgramPath } from '../../src/bench/guest_files.ts';
 import type { ProfileReport } from '../../src/machine/profile/report.ts';
 import { readAll, runGuest, withMachine } from '../guest.ts';
@@ -154,6 +155,20 @@ describe('cowshed run --profile', () => {
       readdirSync(dir.path).filter((name) => name.includes('tmp')),
       [],
     );
+  });
+
+  it('writes a page that needs nothing else', async () => {
+    const done = await run(['--profile=page.html', '--profile-interval=10007', program]);
+    assert.equal(done.code, 0);
+    const page = readFileSync(join(dir.path, 'page.html'), 'utf8');
+    assert.equal(/(?:src|href)=|https?:|@import|url\(/.exec(page), null);
+    const [, json] = /id="data">([^<]+)</.exec(page)!;
+    const { names, root: all } = JSON.parse(json!) as { names: string[]; root: [number, number] };
+    assert.ok(names.includes('spin') && names.includes('call_chain'));
+    assert.deepEqual([names[all[0]], all[1]], ['all', 240]);
+    // The script is text to the compiler: at least it has to be one.
+    const [, script] = /<script>([\s\S]+?)<\/script>/.exec(page)!;
+    assert.doesNotThrow(() => new Script(script!));
   });
 
   it('writes to a pipe, which stays', { skip: fifo ? false : 'no mkfifo' }, async () => {

@@ -11,6 +11,7 @@ import {
   ST_SHNDX,
   ST_SIZE,
   ST_VALUE,
+  STB_LOCAL,
   STT_FUNC,
   STT_GNU_IFUNC,
   STT_NOTYPE,
@@ -22,6 +23,9 @@ const RISCV_PLT_HEADER = 32;
 const RISCV_PLT_ENTRY = 16;
 /** Longest name: C++ templates make them long, hostile programs longer. */
 const SYMBOL_NAME_MAX = 4096;
+const UNDERSCORE = 0x5f;
+const DOLLAR = 0x24;
+const DOT = 0x2e;
 /** Symbols looked at for one that covers an address. */
 const NESTED_MAX = 8;
 
@@ -47,15 +51,16 @@ export function newSymbols(): Symbols {
   return { list: [] };
 }
 
-/** Functions before labels, those with a size first, then global ones. */
-function rankOf(type: number, size: number, binding: number): number {
-  return (type === STT_NOTYPE ? 4 : 0) + (size === 0 ? 2 : 0) + (binding === 0 ? 1 : 0);
+/** Functions before labels, those with a size first, then global ones, then `memcmp` before `__memcmpeq`. */
+function rankOf(type: number, size: number, binding: number, first: number): number {
+  const kind = (type === STT_NOTYPE ? 8 : 0) + (size === 0 ? 4 : 0);
+  return kind + (binding === STB_LOCAL ? 2 : 0) + (first === UNDERSCORE ? 1 : 0);
 }
 
 /** Labels that assemblers make for themselves: `$x`, `.L12`. */
 function isLocalLabel(names: Uint8Array, at: number): boolean {
   const first = names[at];
-  return first === undefined || first === 0 || first === 0x24 || first === 0x2e;
+  return first === undefined || first === 0 || first === DOLLAR || first === DOT;
 }
 
 /** Adds the functions of .symtab or .dynsym. */
@@ -70,7 +75,7 @@ export function addSymbols(symbols: Symbols, table: Uint8Array, names: Uint8Arra
     if (isLocalLabel(names, name)) continue;
     const size = getU64(view, at + ST_SIZE);
     const vaddr = getU64(view, at + ST_VALUE);
-    const rank = rankOf(type, size, info >> 4);
+    const rank = rankOf(type, size, info >> 4, names[name]!);
     symbols.list.push({ vaddr, size, names, at: name, suffix: '', rank });
   }
 }
