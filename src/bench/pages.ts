@@ -255,7 +255,7 @@ export function clonePage({ rows }: CloneBenchResult): PageBody {
   return {
     title: 'cowshed bench clone',
     text: 'python3 answers expressions until its code is compiled; then each clone evaluates one and ends.',
-    notes: rows.filter(({ ok }) => !ok).map(({ how }) => `${how}: clones compiled code again`),
+    notes: rows.filter(({ ok }) => !ok).map(({ how }) => `${how}: clones compiled code`),
     sections: [
       {
         title: 'A clone beside the first run',
