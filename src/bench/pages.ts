@@ -136,7 +136,7 @@ export function faultPage({ rows, skipped }: FaultBenchResult): PageBody {
   );
   const kindSection: Section = {
     title: 'One fault of each kind',
-    text: 'Median from the instruction that faults to the one after it.',
+    text: 'Median; 511 faults are timed together, end to end.',
     plots: [barPlot(byKind)],
   };
   return {

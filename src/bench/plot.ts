@@ -34,7 +34,7 @@ export interface Axis {
 }
 
 const WIDTH = 780;
-const LABEL_WIDTH = 168;
+const LABEL_WIDTH = 184;
 /** The same of a plot of lines, whose labels there are numbers. */
 const LINE_LABEL_WIDTH = 66;
 const RIGHT = 24;
