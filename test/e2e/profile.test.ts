@@ -14,6 +14,7 @@ import { Script } from 'node:vm';
 import { guestProgramPath } from '../../src/bench/guest_files.ts';
 import type { ProfileReport } from '../../src/machine/profile/report.ts';
 import { readAll, runGuest, withMachine } from '../guest.ts';
+import { defaultCacheDir } from '../../src/debian/cache.ts';
 import { temporaryDir } from '../unit/debian/fake_debian.ts';
 import { type CliOptions, type CliRun, runCli } from './cli.ts';
 
@@ -213,6 +214,26 @@ describe('cowshed run --profile', () => {
     const done = await run(['--profile=none.folded', 'nope']);
     assert.equal(done.code, 127);
     assert.equal(existsSync(join(dir.path, 'none.folded')), false);
+  });
+});
+
+describe('a profile of a Go program', () => {
+  const cache = join(defaultCacheDir(process.env), 'bench');
+  const name = existsSync(cache)
+    ? readdirSync(cache).find((file) => /^esbuild-.*-linux-riscv64$/.test(file))
+    : undefined;
+  const program = join(cache, name ?? '');
+  const skip =
+    name === undefined ? 'no esbuild in the cache, "cowshed bench cpu" brings it' : false;
+
+  it('has its functions, down to where goroutines begin', { skip }, async () => {
+    const flags = ['--memory', '1g', '--profile=go.json', '--profile-interval=10007'];
+    const done = await run([...flags, program, '--minify'], { input: 'let a = 1 + 2' });
+    assert.equal(done.stdout, 'let a=3;\n', done.stderr);
+    const report = JSON.parse(readFileSync(join(dir.path, 'go.json'), 'utf8')) as ProfileReport;
+    const goroutines = report.stacks.filter(({ frames }) => frames[1] === 'runtime.goexit');
+    assert.ok(goroutines.some(({ frames }) => frames.includes('main.main')));
+    assert.ok(report.incomplete <= report.samples / 20, `${report.incomplete}`);
   });
 });
 

@@ -281,6 +281,15 @@ export function rowAt(frame: EhFrame, fde: Fde, vaddr: number): CfiRow | null {
   return p.row.cfaExpression < 0 && p.row.cfaRegister >= CFI_REGISTERS ? null : p.row;
 }
 
+/** Rules of code that has `size` bytes on the stack, the return address first; or, with 0, only that in ra. */
+export function frameRow(size: number, outermost: boolean): CfiRow {
+  const row = new CfiRow();
+  row.cfaOffset = size;
+  if (outermost) setRule(row, row.raRegister, UNDEFINED, 0);
+  else if (size > 0) setRule(row, row.raRegister, OFFSET, -size);
+  return row;
+}
+
 /** @returns the caller's value, NaN when it is not known. */
 function ruleValue(
   frame: EhFrame,

@@ -42,6 +42,7 @@ import {
   SHT_SYMTAB,
 } from '../../uapi/elf.ts';
 import { readEncoded, type EhFrame } from './eh_frame.ts';
+import { parseGoTable, type GoTable } from './go_pclntab.ts';
 import { addPltSymbols, addSymbols, newSymbols, sortSymbols, type Symbols } from './symbols.ts';
 
 /** Program and section headers looked at. */
@@ -77,6 +78,8 @@ export interface ElfFile {
   /** null when it has none. */
   readonly ehFrame: EhFrame | null;
   readonly symbols: Symbols;
+  /** null for all but Go's programs. */
+  readonly go: GoTable | null;
 }
 
 function viewOf(bytes: Uint8Array): DataView {
@@ -178,6 +181,12 @@ function readSymbols(read: ReadFile, sections: readonly Section[]): Symbols {
   return symbols;
 }
 
+function readGoTable(read: ReadFile, sections: readonly Section[]): GoTable | null {
+  const table = sections.find(({ name }) => name === '.gopclntab');
+  const text = sections.find(({ name }) => name === '.text');
+  return table === undefined ? null : parseGoTable(sectionBytes(read, table), text?.addr ?? 0);
+}
+
 /** @returns null when the file is no 64-bit RISC-V program or library. */
 export function readElfFile(read: ReadFile): ElfFile | null {
   const head = readHeader(read);
@@ -185,7 +194,8 @@ export function readElfFile(read: ReadFile): ElfFile | null {
   const segments = readSegments(read, head);
   const sections = readSections(read, head);
   const ehFrame = readEhFrame(read, segments, sections);
-  return { segments, ehFrame, symbols: readSymbols(read, sections) };
+  const go = readGoTable(read, sections);
+  return { segments, ehFrame, symbols: readSymbols(read, sections), go };
 }
 
 /** The address that the byte at `offset` of the file is made for; -1 when no segment has it. */

@@ -9,9 +9,10 @@ import { vmaName } from '../../fs/proc/vma_name.ts';
 import { kernelRead } from '../../kernel/binfmt.ts';
 import type { Vma } from '../../mm/mm_types.ts';
 import { isReg } from '../../uapi/stat.ts';
-import { rowAt, type CfiRow } from './cfi.ts';
+import { frameRow, rowAt, type CfiRow } from './cfi.ts';
 import { findFde, parseEhFrame, type EhFrame, type FdeTable } from './eh_frame.ts';
 import { readElfFile, vaddrOfOffset, type ElfFile } from './elf_file.ts';
+import { findGoFunction, type GoFunction } from './go_pclntab.ts';
 import { findSymbol, symbolName } from './symbols.ts';
 
 /** Places known of one module; with more it begins anew. */
@@ -23,6 +24,8 @@ const FUNCTIONS_MAX = 1 << 20;
 /** Index of what stands for all others, and of what stands for callers that were not looked at. */
 const OTHER = 0;
 export const TRUNCATED = 1;
+
+const NO_EH_FRAME: EhFrame = { vaddr: 0, bytes: new Uint8Array(0) };
 
 /** A function by name and module: what a frame of a stack is shown as. */
 export interface ProfileFunction {
@@ -135,11 +138,18 @@ function nameAt(module: Module, elf: ElfFile, vaddr: number, start: number): str
   return name === '' ? `${module.name}+0x${start.toString(16)}` : name;
 }
 
+function goPlace(modules: Modules, module: Module, go: GoFunction): Place {
+  const fn = functionOf(modules, module, printable(go.name));
+  return { fn, row: go.frameSize < 0 ? null : frameRow(go.frameSize, go.outermost) };
+}
+
 function findPlace(modules: Modules, module: Module, offset: number): Place {
   const { elf, fdes } = module;
   const vaddr = elf === null ? -1 : vaddrOfOffset(elf, offset);
   // Not told apart: code that is made by the program has a new address each time.
   if (elf === null || vaddr < 0) return { fn: functionOf(modules, module, module.name), row: null };
+  const go = elf.go === null ? null : findGoFunction(elf.go, vaddr);
+  if (go !== null) return goPlace(modules, module, go);
   const fde = fdes === null ? null : findFde(fdes, vaddr);
   const fn = functionOf(modules, module, nameAt(module, elf, vaddr, fde?.vaddr ?? vaddr));
   return { fn, row: fde === null ? null : rowAt(frameOf(module), fde, vaddr) };
@@ -147,7 +157,7 @@ function findPlace(modules: Modules, module: Module, offset: number): Place {
 
 /** The section that the rows of a module refer to. */
 export function frameOf(module: Module): EhFrame {
-  return module.fdes!.frame;
+  return module.fdes?.frame ?? NO_EH_FRAME;
 }
 
 /** What is known about an address in a VMA of the module. */
