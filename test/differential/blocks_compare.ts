@@ -20,6 +20,8 @@ import { Random } from './random.ts';
 /** Instructions after which a program is taken to have gone astray; it is compared up to there. */
 const MAX_INSNS = 150_000;
 const MAX_TRACE = 400;
+/** Regions compiled for one program until its engine leaves it: code that changes all the time. */
+const MAX_COMPILED = 150;
 
 /** What ran. */
 export interface Tally {
@@ -97,14 +99,16 @@ export interface Difference {
 export function compareProgram(
   program: BlockProgram,
   oracle: OracleEngine,
-  engines: readonly CpuEngine[],
+  all: readonly CpuEngine[],
   tally: Tally,
 ): Difference | null {
   oracle.load(program);
-  for (const engine of engines) engine.load(program);
+  for (const engine of all) engine.load(program);
   const r = new Random(program.seed + 1);
+  let engines = all;
   for (let stop = 0; ; stop++) {
     const budget = budgetOf(r);
+    engines = engines.filter((engine) => engine.compiledSinceLoad < MAX_COMPILED);
     const stops = engines.map((engine) => engine.run(budget));
     const [first] = stops as [Stop];
     let wanted = oracle.runTo(first.instret);

@@ -81,6 +81,7 @@ export class CpuEngine implements BlockEngine, BlockHart {
   private readonly words: BigUint64Array;
   private readonly roots: Pfn[] = [];
   private nextTable = 0;
+  private compiledBefore = 0;
 
   constructor(tier: Tier) {
     this.name = tier.name;
@@ -95,6 +96,10 @@ export class CpuEngine implements BlockEngine, BlockHart {
 
   get compiled(): number | null {
     return compiledRegions(this.cpu);
+  }
+
+  get compiledSinceLoad(): number {
+    return (this.compiled ?? 0) - this.compiledBefore;
   }
 
   get pc(): number {
@@ -120,6 +125,7 @@ export class CpuEngine implements BlockEngine, BlockHart {
     ram.i32[HART_FRM >> 2] = program.fcsr >> 5;
     ram.i32[HART_RESERVED >> 2] = 0;
     this.words[HART_INSTRET >> 3] = 0n;
+    this.compiledBefore = this.compiled ?? 0;
   }
 
   private table(): Pfn {

@@ -36,6 +36,9 @@ export const ECALL = 0x73;
 export const CALL_EXIT = 0;
 export const CALL_CHANGE = 1;
 
+/** Fuel of each round. */
+export const FUEL = 100;
+
 /** How much of what a program has, in percent of its statements and ideas. */
 interface Taste {
   readonly float: number;
@@ -520,11 +523,23 @@ export function generateBlocks(r: Random): Generator {
   }
   for (const site of sites) if (!site.placed) placeSite(g, site);
   if (!g.holePlaced) placeHole(g);
-  a.place(exit);
+  finish(g);
+  return g;
+}
+
+/** Where every way ends: starts again, or leaves. */
+function finish(g: Generator): void {
+  const { a, regs } = g;
+  const done = a.label();
+  a.place(g.exit);
+  bump(g, regs.rounds, -1);
+  a.branch(5, 0, regs.rounds, done);
+  a.insn(addi(SP, regs.top, 0));
+  a.insn(addi(regs.fuel, 0, FUEL));
+  a.jump(0, g.functions[0]!);
+  a.place(done);
   a.insn(addi(A7, 0, CALL_EXIT));
   a.insn(asm.insn(ECALL, 'ecall'));
-  a.hole(2);
-  return g;
 }
 
 function placeHole(g: Generator): void {

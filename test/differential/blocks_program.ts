@@ -1,7 +1,7 @@
 /** A whole random program: code, pages with permissions, what a fault on each does, registers. */
 
 import { PTE_R, PTE_W, PTE_X } from '../../src/arch/riscv/pgtable.ts';
-import { generateBlocks, type Generator } from './blocks_generate.ts';
+import { FUEL, generateBlocks, type Generator } from './blocks_generate.ts';
 import type { Line } from './blocks_layout.ts';
 import {
   type Areas,
@@ -60,6 +60,9 @@ export interface BlockProgram {
   readonly deltaRegister: number;
   readonly lines: readonly Line[];
 }
+
+/** Rounds of the few programs that run long enough for a compiler that takes its time. */
+const HOT_ROUNDS = 500;
 
 /** Frames a program has, those for copies included. */
 export const FRAMES = 64;
@@ -133,7 +136,9 @@ function randomRegisters(r: Random, g: Generator, areas: Areas): BigUint64Array 
     x[regs.pointers[r.pick([1, 4])]!] = BigInt(base + g.hole.at + 96);
   }
   x[regs.walk] = x[regs.pointers[1]!]!;
-  x[regs.fuel] = BigInt(r.oneIn(8) ? 3000 : 40 + r.below(200));
+  x[regs.fuel] = BigInt(r.oneIn(8) ? 3000 : FUEL);
+  x[regs.rounds] = BigInt(r.oneIn(40) ? HOT_ROUNDS : 1 + r.below(6));
+  x[regs.top] = x[SP]!;
   for (const counter of regs.counters) x[counter] = 3n;
   x[regs.depth] = BigInt(r.below(7));
   x[regs.delta] = BigInt.asUintN(64, BigInt(areas.mirror - areas.code));

@@ -34,6 +34,10 @@ export interface BlockRegisters extends Registers {
   readonly delta: number;
   /** An address that loops move along. */
   readonly walk: number;
+  /** How often the whole program is still to run. */
+  readonly rounds: number;
+  /** Where sp starts each time. */
+  readonly top: number;
 }
 
 export function blockRegisters(r: Random): BlockRegisters {
@@ -50,8 +54,21 @@ export function blockRegisters(r: Random): BlockRegisters {
   const fuel = take();
   const counters = [take(8, 15), take(), take()];
   const [depth, delta, walk] = [take(), take(), take()];
+  const [rounds, top] = [take(), take()];
   const reserved = fuel;
-  return { pointers, pointerOffsets, writable: pool, reserved, fuel, counters, depth, delta, walk };
+  return {
+    pointers,
+    pointerOffsets,
+    writable: pool,
+    reserved,
+    fuel,
+    counters,
+    depth,
+    delta,
+    walk,
+    rounds,
+    top,
+  };
 }
 
 /** Addresses of a program's areas, each far from the others. */
