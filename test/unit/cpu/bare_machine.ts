@@ -24,8 +24,9 @@ import {
 } from '../../../src/arch/riscv/pgtable.ts';
 import { Ram } from '../../../src/arch/riscv/ram.ts';
 import { flushTlbAll } from '../../../src/arch/riscv/tlb.ts';
-import { Cpu } from '../../../src/cpu/cpu.ts';
+import type { Cpu } from '../../../src/cpu/cpu.ts';
 import { fromHalves, highHalf, lowHalf } from '../../../src/lib/bits.ts';
+import { JIT_DEFAULT, newCpu } from '../../cpu_tiers.ts';
 
 export const RWXU = PTE_V | PTE_U | PTE_R | PTE_W | PTE_X;
 export const RXU = PTE_V | PTE_U | PTE_R | PTE_X;
@@ -45,9 +46,9 @@ export class BareMachine {
   now = 0;
   output = '';
 
-  constructor(bytes = 64 << 20) {
+  constructor(bytes = 64 << 20, tier = JIT_DEFAULT) {
     this.ram = new Ram(bytes);
-    this.cpu = new Cpu(this.ram, { timeNs: () => this.now });
+    this.cpu = newCpu(this.ram, { timeNs: () => this.now }, tier);
     this.nextFrame = this.ram.layout.firstFrame;
     this.ram.u32[HART_SATP >>> 2] = this.frame() * PAGE_SIZE;
   }
