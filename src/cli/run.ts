@@ -7,7 +7,14 @@ import { signalNumber } from '../uapi/signal.ts';
 import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
-import { guestEnvironment, memoryBytes, parseSwap, parseUser, parseVolume } from './run_flags.ts';
+import {
+  guestEnvironment,
+  memoryBytes,
+  parseJit,
+  parseSwap,
+  parseUser,
+  parseVolume,
+} from './run_flags.ts';
 import { planProfile, writeProfile } from './run_profile.ts';
 import { forwardSignals, wireStdio } from './run_stdio.ts';
 import { formatStats } from './run_stats.ts';
@@ -86,6 +93,7 @@ function machineOptions(flags: RunFlags, hostname: string): MachineOptions {
   return {
     hostname,
     cowPte: flags.cowPte,
+    jit: parseJit(flags.jit),
     mounts: (flags.volume ?? []).map(parseVolume),
     swap: (flags.swap ?? []).map(parseSwap),
     ...(rootfs === null ? {} : { root: { host: rootfs } }),
@@ -175,7 +183,7 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
     }
   } finally {
     if (flags.stats === true)
-      process.stderr.write(formatStats(machine.stats(), performance.now() - started));
+      process.stderr.write(formatStats(machine.stats(), machine.jitStats(), performance.now() - started));
     await machine.dispose();
     strace?.close();
     trace?.close();
@@ -219,6 +227,7 @@ export function runCommand(): Command {
     )
     .option('--cow-pte', 'fork shares page tables', true)
     .option('--no-cow-pte', 'fork copies page tables')
+    .option('--jit <on|off>', 'compile hot code (default: $COWSHED_JIT, else on)')
     .option('-h, --hostname <name>', 'host name in the guest')
     .option('-u, --user <user[:group]>', 'user and group of the program (default: root)')
     .option('--entrypoint <program>', 'program to run; PROGRAM is then its first argument')

@@ -18,6 +18,7 @@ export interface RunFlags {
   readonly memory?: string;
   readonly swap?: readonly string[];
   readonly cowPte: boolean;
+  readonly jit?: string;
   readonly hostname?: string;
   readonly user?: string;
   readonly entrypoint?: string;
@@ -71,6 +72,13 @@ export function parseSwap(text: string): SwapSpec {
     return { file: resolve(text.slice(0, colon)), bytes };
   }
   return text.includes('/') ? { file: resolve(text) } : parseSize(text, '--swap');
+}
+
+/** Parses `on` or `off`. @throws CliError */
+export function parseJit(text: string | undefined): boolean | undefined {
+  if (text === undefined) return undefined;
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw new CliError(`Cannot use --jit ${text}: want on or off`);
 }
 
 /** Adds `K=V`, or `K` with the host's value, to the environment. */

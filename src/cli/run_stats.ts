@@ -1,5 +1,6 @@
 /** The lines of `cowshed run --stats`. */
 
+import type { JitStats } from '../cpu/jit/code_cache.ts';
 import type { MachineStats } from '../machine/machine.ts';
 import { formatBytes } from './size.ts';
 
@@ -17,16 +18,30 @@ function swapRows(stats: MachineStats): (readonly [name: string, value: string])
   ];
 }
 
+function jitRows(jit: JitStats | null): (readonly [name: string, value: string])[] {
+  if (jit === null) return [];
+  const { compiled, modules, dropped, insns, bytes, compileMs } = jit;
+  return [
+    ['regions compiled', `${count(compiled)} in ${count(modules)} modules (${count(dropped)} dropped)`],
+    ['code compiled', `${count(insns)} instructions, ${formatBytes(bytes)}, ${compileMs.toFixed(0)} ms`],
+  ];
+}
+
 /**
  * Names and values in two columns.
  *
  * @param elapsedMs wall time of the program.
  */
-export function formatStats(stats: MachineStats, elapsedMs: number): string {
+export function formatStats(
+  stats: MachineStats,
+  jit: JitStats | null,
+  elapsedMs: number,
+): string {
   const mips = stats.instructions / (elapsedMs * 1000);
   const rows: readonly (readonly [name: string, value: string])[] = [
     ['time', `${(elapsedMs / 1000).toFixed(3)} s`],
     ['instructions', `${count(stats.instructions)} (${mips.toFixed(0)} MIPS)`],
+    ...jitRows(jit),
     ['system calls', count(stats.systemCalls)],
     ['forks', count(stats.forks)],
     ['context switches', count(stats.contextSwitches)],

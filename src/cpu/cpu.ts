@@ -8,6 +8,15 @@ import { initTlb } from '../arch/riscv/tlb.ts';
 import { accessCsr, type TimeSource } from './csr_file.ts';
 import * as interp from './interp.ts';
 import {
+  decodeAndCompile,
+  Jit,
+  type JitStats,
+  linkJit,
+  sample,
+  sampleEntry,
+} from './jit/code_cache.ts';
+import type { JitOptions } from './jit/options.ts';
+import {
   type CodePool,
   decodeCross,
   decodeSlots,
@@ -17,7 +26,7 @@ import {
 } from './predecode.ts';
 import { RETIRED } from './slots.ts';
 import { SoftFloat } from './softfloat.ts';
-import { IMPORT_MEMORY, IMPORT_MODULE } from './wasm_encoder.ts';
+import { IMPORT_MEMORY, IMPORT_MODULE, IMPORT_TABLE } from './wasm_encoder.ts';
 
 /** What the processor needs from the machine around it. */
 export type CpuHost = TimeSource;
@@ -37,15 +46,28 @@ interface Exports {
 export class Cpu {
   readonly #ram: Ram;
   readonly #exports: Exports;
+  readonly #jit: Jit | null;
 
-  constructor(ram: Ram, host: CpuHost) {
+  constructor(ram: Ram, host: CpuHost, jitOptions: JitOptions = {}) {
     this.#ram = ram;
     initTlb(ram);
     const pool = newCodePool(ram);
-    const imports = { [IMPORT_MODULE]: importsOf(pool, host, new SoftFloat(ram)) };
+    const table = new WebAssembly.Table({
+      element: 'anyfunc',
+      initial: ram.layout.regionEntries,
+    });
+    this.#jit = jitOptions.enabled === false ? null : new Jit(pool, table, jitOptions);
+    const own = importsOf(pool, host, new SoftFloat(ram), this.#jit);
+    const imports = { [IMPORT_MODULE]: { ...own, [IMPORT_TABLE]: table } };
     const module = new WebAssembly.Module(interp.emitInterpreter(ram.layout));
     const { exports } = new WebAssembly.Instance(module, imports);
+    if (this.#jit !== null) linkJit(this.#jit, exports, own[interp.IMPORT_SOFT_FLOAT]!);
     this.#exports = exports as unknown as Exports;
+  }
+
+  /** What the compiler did; null if there is none. */
+  get jitStats(): Readonly<JitStats> | null {
+    return this.#jit === null ? null : this.#jit.stats;
   }
 
   /**
@@ -96,13 +118,19 @@ function importsOf(
   pool: CodePool,
   host: CpuHost,
   softFloat: SoftFloat,
+  jit: Jit | null,
 ): Record<string, WebAssembly.ImportValue> {
   const { ram } = pool;
   return {
     [IMPORT_MEMORY]: ram.memory,
     [interp.IMPORT_NEW_CODE]: (pfn: number) => newCodePage(pool, pfn),
     [interp.IMPORT_DROP_CODE]: (pfn: number) => dropCodePage(pool, pfn as Pfn),
-    [interp.IMPORT_DECODE]: (ip: number) => decodeSlots(pool, ip >>> 0),
+    [interp.IMPORT_DECODE]:
+      jit === null
+        ? (ip: number) => decodeSlots(pool, (ip & ~interp.DECODE_ONLY) >>> 0)
+        : (ip: number) => decodeAndCompile(jit, ip >>> 0),
+    [interp.IMPORT_SAMPLE_ENTRY]: jit === null ? () => {} : (id: number) => sampleEntry(jit, id),
+    [interp.IMPORT_SAMPLE]: jit === null ? () => {} : (ip: number) => sample(jit, ip >>> 0),
     [interp.IMPORT_DECODE_CROSS]: (word: number) => decodeCross(pool, word),
     [interp.IMPORT_CSR]: (match: number, csr: number, rd: number, rs1: number) =>
       accessCsr(ram, host, match, csr, rd, rs1),

@@ -3,8 +3,11 @@
  * `loop` around a `br_table` with one handler per instruction, length and branch distance.
  *
  * Locals of the function: ip, the slot; pcBase, so that pc = pcBase + (ip >> 3); f, so that
- * f + left(ip) is what remains of the budget. Registers stay in linear memory, so a trap finds
- * them as they must be.
+ * f + left(ip) is what remains of the sample period, and that plus `rest` is what remains of the
+ * budget. Registers stay in linear memory, so a trap finds them as they must be.
+ *
+ * A run stops where a branch goes back, a jump is indirect or the page changes: what compiled code
+ * checks, too (jit/), so that it stops at the same instructions.
  */
 
 import { CAUSE_BUDGET } from '../arch/riscv/cause.ts';
@@ -13,6 +16,7 @@ import {
   type MemLayout,
   PAGE_SHIFT,
   PAGE_SIZE,
+  REGION_ENTRY_SIZE,
   TLB_ENTRY_SIZE,
   TLB_EXEC_BASE,
   TLB_EXEC_ENTRIES,
@@ -30,6 +34,15 @@ import {
   settle,
   slotField16,
 } from './interp_frame.ts';
+import {
+  ENTRY_FUNCTION,
+  ENTRY_LABEL,
+  ENTRY_OP,
+  ENTRY_PAGE,
+  REGION_PARAMS,
+  REGION_RESULTS,
+  REGION_SPECIAL,
+} from './jit/abi.ts';
 import { emitMmu } from './mmu.ts';
 import { SEMANTICS } from './semantics/all.ts';
 import { SlotEmitter } from './slot_emitter.ts';
@@ -37,11 +50,15 @@ import {
   CROSS_SLOTS,
   CROSS_WORD,
   END_SLOT,
+  ENTRIES_LEFT,
+  LANDINGS_LEFT,
   FIRST_INSN_OP,
+  OP_REGION,
   OP_SOFT_FLOAT,
   REGISTER_MASK,
   REGISTER_SHIFT,
   RETIRED,
+  SAMPLE_LEFT,
   SLOT_DELTA,
   SLOT_IMM,
   SLOT_LEFT,
@@ -61,8 +78,18 @@ export const IMPORT_DECODE = 'decode';
 export const IMPORT_DECODE_CROSS = 'decodeCross';
 export const IMPORT_CSR = 'csr';
 export const IMPORT_SOFT_FLOAT = 'softFloat';
+/** In the slot's offset, for IMPORT_DECODE: this instruction is for the interpreter. */
+export const DECODE_ONLY = 1;
+export const IMPORT_SAMPLE = 'sample';
+export const IMPORT_SAMPLE_ENTRY = 'sampleEntry';
 export const EXPORT_RUN = 'run';
 export const EXPORT_FETCH = 'fetch';
+export const EXPORT_EXECUTABLE = 'executable';
+
+/** Interpreted instructions between two looks at where the program is. */
+const SAMPLE_PERIOD = 1000;
+/** Times that a region is left for code that is not compiled, between two such looks. */
+const LANDING_PERIOD = 40;
 
 const RM_DYN = 7;
 const RM_RESERVED = 5;
@@ -227,23 +254,33 @@ function emitHandlers(fr: Frame): void {
   const { f } = fr;
   const temps = new Map<string, number>();
   const count = FIRST_INSN_OP + HANDLERS.length;
-  // The soft-float handler's block is the outermost: the others branch to it.
+  const region = f.block();
+  // The soft-float handler's block is outside all others, which branch to it.
   fr.softFloat = f.block();
   const labels: Label[] = [];
   for (let i = count - 1; i >= 0; i--) {
     if (i !== OP_SOFT_FLOAT) labels[i] = f.block();
   }
   labels[OP_SOFT_FLOAT] = fr.softFloat;
-  slotField16(fr, SLOT_OP);
-  f.brTable(labels, labels[0]!);
+  f.get(fr.op);
+  f.brTable(labels, region);
   const special = (emit: () => void): void => {
     f.end();
     emit();
   };
   const illegal = new SlotEmitter(fr, HANDLERS[0]!, temps);
   special(() => {
+    // Where a compiler starts from here.
+    f.i32Const(0);
+    pushPc(fr);
+    f.mem(Op.i64Store, HART_PC);
     f.get(fr.ip);
     f.call(fr.calls.decode);
+    // A compiler may have dropped this page's slots for others.
+    pushPc(fr);
+    f.set(fr.target);
+    settle(fr, 0);
+    emitGoto(fr);
     f.br(fr.loop);
   });
   special(() => emitEnd(fr));
@@ -255,12 +292,222 @@ function emitHandlers(fr: Frame): void {
   }
   f.end();
   emitSoftFloat(fr, () => illegal.illegal());
+  f.end();
+  emitRegion(fr);
+}
+
+/** Splits the whole remaining budget, in local `total`, at the end of the sample period in `fuel`. */
+function splitBudget(fr: Frame, total: number): void {
+  const { f, fuel, rest } = fr;
+  f.get(total);
+  f.get(fuel);
+  f.get(total);
+  f.get(fuel);
+  f.op(Op.i32LtS);
+  f.op(Op.select);
+  f.set(fuel);
+  f.get(total);
+  f.get(fuel);
+  f.op(Op.i32Sub);
+  f.set(rest);
+}
+
+/** `op` = operation of the slot that the region entry at ip stands in for. */
+function originalOp(fr: Frame): void {
+  const { f, op } = fr;
+  slotField16(fr, SLOT_OP);
+  f.tee(op);
+  f.i32Const(OP_REGION);
+  f.op(Op.i32GeU);
+  f.if();
+  regionEntry(fr);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_OP);
+  f.set(op);
+  f.end();
+  f.get(op);
+  f.op(Op.i32Eqz);
+  f.if();
+  f.get(fr.ip);
+  f.i32Const(DECODE_ONLY);
+  f.op(Op.i32Or);
+  f.call(fr.calls.decode);
+  slotField16(fr, SLOT_OP);
+  f.set(op);
+  f.end();
+}
+
+/** Pushes the entry of `op`, less the table's base. */
+function regionEntry(fr: Frame): void {
+  fr.f.get(fr.op);
+  fr.f.i32Const(OP_REGION - 1);
+  fr.f.op(Op.i32And);
+  fr.f.i32Const(Math.log2(REGION_ENTRY_SIZE));
+  fr.f.op(Op.i32Shl);
+}
+
+/** Every so often, has the compiler look at a region that is entered. */
+function countEntry(fr: Frame): void {
+  const { f, entry } = fr;
+  f.i32Const(0);
+  f.i32Const(0);
+  f.mem(Op.i32Load, ENTRIES_LEFT);
+  f.i32Const(1);
+  f.op(Op.i32Sub);
+  f.tee(entry);
+  f.mem(Op.i32Store, ENTRIES_LEFT);
+  f.get(entry);
+  f.i32Const(0);
+  f.op(Op.i32LtS);
+  f.if();
+  f.i32Const(0);
+  pushPc(fr);
+  f.mem(Op.i64Store, HART_PC);
+  f.get(fr.op);
+  f.i32Const(OP_REGION - 1);
+  f.op(Op.i32And);
+  f.call(fr.calls.sampleEntry);
+  f.end();
+}
+
+/** A region was left for ip: goes on there; every so often, has the compiler look if it is not compiled. */
+function emitLanded(fr: Frame): void {
+  const { f, op, entry } = fr;
+  slotField16(fr, SLOT_OP);
+  f.tee(op);
+  f.i32Const(OP_REGION);
+  f.op(Op.i32GeU);
+  f.brIf(fr.dispatch);
+  f.i32Const(0);
+  f.i32Const(0);
+  f.mem(Op.i32Load, LANDINGS_LEFT);
+  f.i32Const(1);
+  f.op(Op.i32Sub);
+  f.tee(entry);
+  f.mem(Op.i32Store, LANDINGS_LEFT);
+  f.get(entry);
+  f.i32Const(0);
+  f.op(Op.i32GeS);
+  f.brIf(fr.dispatch);
+  f.i32Const(0);
+  f.i32Const(LANDING_PERIOD);
+  f.mem(Op.i32Store, LANDINGS_LEFT);
+  pushPc(fr);
+  f.set(fr.target);
+  settle(fr, 0);
+  emitSample(fr);
+}
+
+/** Has the compiler look at `target`, whose slot is at ip, and goes on there. */
+function emitSample(fr: Frame): void {
+  const { f } = fr;
+  f.i32Const(0);
+  f.get(fr.target);
+  f.mem(Op.i64Store, HART_PC);
+  f.get(fr.ip);
+  f.call(fr.calls.sample);
+  // It may have dropped this page's slots.
+  emitGoto(fr);
+  f.br(fr.loop);
+}
+
+/** The slot is the entry of a compiled region (jit/entries.ts): runs it, and goes where it says. */
+function emitRegion(fr: Frame): void {
+  const { f, entry, cause } = fr;
+  const total = entry;
+  countEntry(fr);
+  settle(fr, 0);
+  regionEntry(fr);
+  f.set(entry);
+  pushPc(fr);
+  f.i64Const(-PAGE_SIZE);
+  f.op(Op.i64And);
+  f.get(entry);
+  f.mem(Op.i64Load16S, fr.calls.regionEntries + ENTRY_PAGE);
+  f.i64Const(PAGE_SHIFT);
+  f.op(Op.i64Shl);
+  f.op(Op.i64Sub);
+  f.get(entry);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_LABEL);
+  f.get(fr.fuel);
+  f.get(fr.rest);
+  f.op(Op.i32Add);
+  f.get(entry);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_FUNCTION);
+  f.callIndirect(fr.calls.regionType);
+  f.set(total);
+  f.set(fr.target);
+  splitBudget(fr, total);
+  f.get(fr.target);
+  f.op(Op.i32WrapI64);
+  f.i32Const(REGION_SPECIAL);
+  f.op(Op.i32And);
+  f.op(Op.i32Eqz);
+  f.if();
+  emitGoto(fr);
+  f.get(fr.fuel);
+  f.i32Const(0);
+  f.op(Op.i32LtS);
+  f.brIf(fr.tired);
+  emitLanded(fr);
+  f.end();
+  f.get(fr.target);
+  f.i64Const(-2);
+  f.op(Op.i64And);
+  f.set(fr.target);
+  f.globalGet(fr.calls.trap);
+  f.tee(cause);
+  f.i32Const(0);
+  f.op(Op.i32GtS);
+  f.brIf(fr.done);
+  f.get(cause);
+  f.set(fr.op);
+  f.i32Const(0);
+  f.globalSet(fr.calls.trap);
+  f.i32Const(0);
+  f.globalSet(fr.calls.stale);
+  emitGoto(fr);
+  f.get(fr.op);
+  f.if();
+  emitLanded(fr);
+  f.end();
+  originalOp(fr);
+  f.br(fr.dispatch);
+}
+
+/**
+ * The sample period is over at a place where a run may stop: does that if the budget is used up,
+ * else lets the compiler look at the place.
+ */
+function emitTired(fr: Frame): void {
+  const { f, entry } = fr;
+  const total = entry;
+  pushPc(fr);
+  f.set(fr.target);
+  settle(fr, 0);
+  f.get(fr.fuel);
+  f.get(fr.rest);
+  f.op(Op.i32Add);
+  f.tee(total);
+  f.i32Const(0);
+  f.op(Op.i32LeS);
+  f.if();
+  f.i32Const(CAUSE_BUDGET);
+  f.set(fr.cause);
+  f.br(fr.done);
+  f.end();
+  f.i32Const(SAMPLE_PERIOD);
+  f.set(fr.fuel);
+  splitBudget(fr, total);
+  emitSample(fr);
 }
 
 /** Emits what the handlers branch to, inside the loop. */
 function emitLoop(fr: Frame): void {
   const { f } = fr;
   fr.loop = f.loop();
+  slotField16(fr, SLOT_OP);
+  f.set(fr.op);
+  fr.dispatch = f.loop();
   fr.trap = f.block();
   fr.stale = f.block();
   fr.tired = f.block();
@@ -274,19 +521,14 @@ function emitLoop(fr: Frame): void {
   f.op(Op.i32GeS);
   f.brIf(fr.loop);
   f.end();
-  // tired: the budget may still last for some of the instructions left in the page.
+  // tired: there may still be something left for the instructions up to the end of the page.
   f.get(fr.fuel);
   slotField16(fr, SLOT_LEFT);
   f.op(Op.i32Add);
   f.i32Const(0);
   f.op(Op.i32GtS);
   f.brIf(fr.loop);
-  pushPc(fr);
-  f.set(fr.target);
-  settle(fr, 0);
-  f.i32Const(CAUSE_BUDGET);
-  f.set(fr.cause);
-  f.br(fr.done);
+  emitTired(fr);
   f.end();
   // stale
   f.i32Const(0);
@@ -305,6 +547,7 @@ function emitLoop(fr: Frame): void {
   settle(fr, 0);
   f.br(fr.done);
   f.end();
+  f.end();
 }
 
 /** run(budget) -> cause. RETIRED says how many instructions it took. */
@@ -316,11 +559,14 @@ function emitRun(f: FunctionBuilder, calls: Calls): void {
     ip: f.local(I32),
     pcBase: f.local(I64),
     fuel: f.local(I32),
+    rest: f.local(I32),
+    op: f.local(I32),
     target: f.local(I64),
     ea: f.local(I64),
     entry: f.local(I32),
     cause: f.local(I32),
     loop: 0,
+    dispatch: 0,
     softFloat: 0,
     goto: 0,
     tired: 0,
@@ -328,8 +574,10 @@ function emitRun(f: FunctionBuilder, calls: Calls): void {
     trap: 0,
     done: 0,
   };
-  f.get(fr.budget);
+  f.i32Const(0);
+  f.mem(Op.i32Load, SAMPLE_LEFT);
   f.set(fr.fuel);
+  splitBudget(fr, fr.budget);
   f.i32Const(0);
   f.mem(Op.i64Load, HART_PC);
   f.set(fr.target);
@@ -343,24 +591,33 @@ function emitRun(f: FunctionBuilder, calls: Calls): void {
   f.get(fr.target);
   f.mem(Op.i64Store, HART_PC);
   f.i32Const(0);
+  f.get(fr.fuel);
+  f.mem(Op.i32Store, SAMPLE_LEFT);
+  f.i32Const(0);
   f.get(fr.budget);
   f.get(fr.fuel);
+  f.op(Op.i32Sub);
+  f.get(fr.rest);
   f.op(Op.i32Sub);
   f.mem(Op.i32Store, RETIRED);
   f.get(fr.cause);
 }
 
-/** fetch(lo, hi) -> halfword of code at the address, or -1 if it cannot be fetched. */
-function emitFetch(f: FunctionBuilder, walk: number): void {
-  const [lo, hi] = [0, 1];
-  const frame = f.local(I32);
-  f.get(lo);
+/** Pushes the address whose halves are in locals 0 and 1. */
+function joinAddress(f: FunctionBuilder): void {
+  f.get(0);
   f.op(Op.i64ExtendI32U);
-  f.get(hi);
+  f.get(1);
   f.op(Op.i64ExtendI32U);
   f.i64Const(32);
   f.op(Op.i64Shl);
   f.op(Op.i64Or);
+}
+
+/** fetch(lo, hi) -> halfword of code at the address, or -1 if it cannot be fetched. */
+function emitFetch(f: FunctionBuilder, walk: number): void {
+  const frame = f.local(I32);
+  joinAddress(f);
   f.i32Const(TLB_EXEC);
   f.call(walk);
   f.tee(frame);
@@ -368,7 +625,7 @@ function emitFetch(f: FunctionBuilder, walk: number): void {
   f.if(I32);
   f.i32Const(-1);
   f.else();
-  f.get(lo);
+  f.get(0);
   f.i32Const(PAGE_SIZE - 1);
   f.op(Op.i32And);
   f.get(frame);
@@ -377,19 +634,33 @@ function emitFetch(f: FunctionBuilder, walk: number): void {
   f.end();
 }
 
+/** executable(lo, hi) -> offset of the page's frame, or 0 if it cannot be executed. */
+function emitExecutable(f: FunctionBuilder, walk: number): void {
+  joinAddress(f);
+  f.i32Const(TLB_EXEC);
+  f.call(walk);
+}
+
 /** The interpreter module for a memory of the given layout. */
 export function emitInterpreter(layout: MemLayout): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder(layout.bytes / 65536);
+  m.importTable(layout.regionEntries);
   const newCode = m.import(IMPORT_NEW_CODE, [I32], [I32]);
   const dropCode = m.import(IMPORT_DROP_CODE, [I32], []);
   const decode = m.import(IMPORT_DECODE, [I32], []);
   const decodeCross = m.import(IMPORT_DECODE_CROSS, [I32], []);
+  const sample = m.import(IMPORT_SAMPLE, [I32], []);
+  const sampleEntry = m.import(IMPORT_SAMPLE_ENTRY, [I32], []);
   const csr = m.import(IMPORT_CSR, [I32, I32, I32, I32], [I32]);
   const softFloat = m.import(IMPORT_SOFT_FLOAT, [I32, I32, I32, I32, I32, I32], []);
   const mmu = emitMmu(m, layout, { newCode, dropCode });
   const helpers = emitHelpers(m);
-  const calls: Calls = { ...mmu, helpers, decode, decodeCross, csr, softFloat };
+  const regionType = m.type(REGION_PARAMS, REGION_RESULTS);
+  const regionEntries = layout.regionEntriesBase;
+  const imports = { decode, decodeCross, sample, sampleEntry, csr, softFloat };
+  const calls: Calls = { ...mmu, helpers, regionType, regionEntries, ...imports };
   m.define([I32], [I32], (f) => emitRun(f, calls), EXPORT_RUN);
   m.define([I32, I32], [I32], (f) => emitFetch(f, mmu.walk), EXPORT_FETCH);
+  m.define([I32, I32], [I32], (f) => emitExecutable(f, mmu.walk), EXPORT_EXECUTABLE);
   return m.encode();
 }

@@ -10,8 +10,13 @@ export interface Calls extends Mmu {
   readonly helpers: Readonly<Record<Helper, number>>;
   readonly decode: number;
   readonly decodeCross: number;
+  readonly sample: number;
+  readonly sampleEntry: number;
   readonly csr: number;
   readonly softFloat: number;
+  /** Type of a compiled region; offset of the entries' table. */
+  readonly regionType: number;
+  readonly regionEntries: number;
 }
 
 /** Locals and branch targets of the interpreter function. */
@@ -21,20 +26,26 @@ export interface Frame {
   readonly budget: number;
   readonly ip: number;
   readonly pcBase: number;
-  /** f of the file comment. From `goto` and `done` on it holds the whole remaining budget. */
+  /** f of the file comment. From `goto` and `done` on it holds all that remains of the sample period. */
   readonly fuel: number;
+  /** Budget beyond the sample period. */
+  readonly rest: number;
+  /** Operation to dispatch. */
+  readonly op: number;
   /** Where to go on, or at the end the final pc. */
   readonly target: number;
   readonly ea: number;
   readonly entry: number;
   readonly cause: number;
-  /** Next dispatch. */
+  /** Dispatches the slot at ip. */
   loop: Label;
+  /** Dispatches `op`, with the slot at ip. */
+  dispatch: Label;
   /** Instruction in the soft-float unit; slot as decoded. */
   softFloat: Label;
   /** Look `target` up and go there. */
   goto: Label;
-  /** `fuel` became negative at a taken branch. */
+  /** `fuel` became negative where a run may stop. */
   tired: Label;
   /** ip is stale after a store: find the code of the page again. */
   stale: Label;

@@ -35,7 +35,8 @@ import {
   PTE_X,
 } from '../arch/riscv/pgtable.ts';
 import { TLB_EXEC, TLB_LOG_BYTES, TLB_LOG_ENTRIES, TLB_WRITE } from '../arch/riscv/tlb.ts';
-import { emitAtomicOffset, emitLoadSlow, emitStoreSlow } from './mmu_access.ts';
+import { emitAtomicOffset, emitLoadSlow, emitRefill, emitStoreSlow } from './mmu_access.ts';
+import { EXPORT_ATOMIC, EXPORT_REFILL, EXPORT_STALE, EXPORT_TRAP } from './jit/abi.ts';
 import { raise } from './trap_global.ts';
 import { type FunctionBuilder, I32, I64, type ModuleBuilder, Op } from './wasm_encoder.ts';
 
@@ -61,6 +62,8 @@ export interface Mmu {
   readonly storeSlow: number;
   /** (va i64, size i32, kind i32) -> offset, or 0 with `trap` set. */
   readonly atomicOffset: number;
+  /** (va i64, span i32, kind i32) -> offset, or 0: see emitRefill(). */
+  readonly refill: number;
   /** (va i64) -> offset of the page's predecoded code, or 0 with `trap` set. */
   readonly fetchPage: number;
 }
@@ -410,21 +413,31 @@ function emitFetchPage(
 
 /** Adds the MMU to a module. */
 export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports): Mmu {
-  const trap = m.global();
-  const stale = m.global();
+  const trap = m.global(EXPORT_TRAP);
+  const stale = m.global(EXPORT_STALE);
   const walk = m.define([I64, I32], [I32], emitWalk);
   const translate = m.define([I64, I32], [I32], (f) =>
     emitTranslate(f, layout, walk, { trap, stale }, imports.dropCode),
   );
   const loadSlow = m.define([I64, I32], [I64], (f) => emitLoadSlow(f, translate));
   const storeSlow = m.define([I64, I32, I64], [], (f) => emitStoreSlow(f, translate));
-  const atomicOffset = m.define([I64, I32, I32], [I32], (f) =>
-    emitAtomicOffset(f, translate, trap),
+  const access = [I64, I32, I32];
+  const atomicOffset = m.define(
+    access,
+    [I32],
+    (f) => emitAtomicOffset(f, translate, trap),
+    EXPORT_ATOMIC,
+  );
+  const refill = m.define(
+    access,
+    [I32],
+    (f) => emitRefill(f, translate, { trap, stale }),
+    EXPORT_REFILL,
   );
   const fetchPage = m.define([I64], [I32], (f) =>
     emitFetchPage(f, layout, walk, trap, imports.newCode),
   );
-  return { trap, stale, walk, loadSlow, storeSlow, atomicOffset, fetchPage };
+  return { trap, stale, walk, loadSlow, storeSlow, atomicOffset, refill, fetchPage };
 }
 
 /**

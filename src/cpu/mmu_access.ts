@@ -224,3 +224,43 @@ export function emitAtomicOffset(f: FunctionBuilder, translate: number, trap: nu
   f.get(kind);
   f.call(translate);
 }
+
+/** Kind of an access whose failure is not to be reported: the interpreter finds it again. */
+export const QUIET = 2;
+
+/**
+ * refill(va, span, kind) -> offset of `span` bytes that lie on one page: what compiled code calls
+ * when a TLB does not have the page. 0 if they cross into another page, if the store dropped
+ * predecoded code (`stale` is set), or if there is no such access: then `trap` is set unless kind
+ * has QUIET.
+ */
+export function emitRefill(
+  f: FunctionBuilder,
+  translate: number,
+  globals: { trap: number; stale: number },
+): void {
+  const [va, span, kind] = [0, 1, 2];
+  const offset = f.local(I32);
+  crosses(f, va, span);
+  f.if();
+  f.i32Const(0);
+  f.op(Op.return);
+  f.end();
+  f.get(va);
+  f.get(kind);
+  f.i32Const(TLB_WRITE);
+  f.op(Op.i32And);
+  f.call(translate);
+  f.set(offset);
+  f.get(kind);
+  f.i32Const(QUIET);
+  f.op(Op.i32And);
+  f.if();
+  f.i32Const(0);
+  f.globalSet(globals.trap);
+  f.end();
+  f.i32Const(0);
+  f.get(offset);
+  f.globalGet(globals.stale);
+  f.op(Op.select);
+}

@@ -10,6 +10,7 @@ import { decode, ILLEGAL, type Insn, newInsn } from './decode.ts';
 import { handlerOf, type InsnLength, pairOf, SOFT_FLOAT_OPS } from './handlers.ts';
 import { INSN_TABLE } from './insn_table.ts';
 import {
+  CODE_MARKS,
   CODE_PAGE_SIZE,
   CROSS_SLOTS,
   CROSS_WORD,
@@ -46,15 +47,25 @@ export interface CodePool {
   /** Offsets of code pages below `next` that are free again. */
   readonly free: number[];
   readonly insn: Insn;
+  /** Told of what is dropped, before that. */
+  observer: CodeObserver | null;
+}
+
+/** Whoever keeps something for code pages. */
+export interface CodeObserver {
+  /** The code page at this offset goes. */
+  dropPage(code: number): void;
+  dropAll(): void;
 }
 
 export function newCodePool(ram: Ram): CodePool {
-  const pool = {
+  const pool: CodePool = {
     ram,
     u16: new Uint16Array(ram.memory.buffer),
     next: ram.layout.codePoolBase,
     free: [],
     insn: newInsn(),
+    observer: null,
   };
   const end = (CROSS_SLOTS + 2 * SLOT_SIZE) >>> 2;
   ram.i32[end] = OP_END;
@@ -66,6 +77,7 @@ export function newCodePool(ram: Ram): CodePool {
 
 /** Drops the code of every frame. */
 export function dropAllCode(pool: CodePool): void {
+  pool.observer?.dropAll();
   pool.ram.codeIndex.fill(0);
   flushTlbKind(pool.ram, TLB_EXEC);
   pool.next = pool.ram.layout.codePoolBase;
@@ -74,16 +86,23 @@ export function dropAllCode(pool: CodePool): void {
 
 /** Drops the code of `pfn`, which a store is about to change; it has some. */
 export function dropCodePage(pool: CodePool, pfn: Pfn): void {
-  pool.free.push(pool.ram.codeIndex[pfn]!);
+  const code = pool.ram.codeIndex[pfn]! >>> 0;
+  pool.observer?.dropPage(code);
+  pool.free.push(code);
   icacheInvalidateFrame(pool.ram, pfn);
+}
+
+/** Whether a frame can get a code page without another one losing its own. */
+export function hasRoom(pool: CodePool): boolean {
+  const { codePoolBase, codePoolBytes } = pool.ram.layout;
+  return pool.free.length > 0 || pool.next + CODE_PAGE_SIZE <= codePoolBase + codePoolBytes;
 }
 
 /** A code page that no frame has; all of them if need be. */
 function takeCodePage(pool: CodePool): number {
+  if (!hasRoom(pool)) dropAllCode(pool);
   const freed = pool.free.pop();
   if (freed !== undefined) return freed >>> 0;
-  const { codePoolBase, codePoolBytes } = pool.ram.layout;
-  if (pool.next + CODE_PAGE_SIZE > codePoolBase + codePoolBytes) dropAllCode(pool);
   const code = pool.next;
   pool.next += CODE_PAGE_SIZE;
   return code;
@@ -105,6 +124,7 @@ export function newCodePage(pool: CodePool, pfn: number): number {
   i32[end] = OP_END;
   i32[end + 2] = frame;
   i32[end + 3] = 0;
+  ram.u8.fill(0, code + CODE_MARKS, code + CODE_PAGE_SIZE);
   // left(next halfword) and left(the one after it).
   let after1 = 0;
   let after2 = 0;
@@ -125,7 +145,7 @@ export function newCodePage(pool: CodePool, pfn: number): number {
  * that follow each other may get one handler in the first one's slot; the second keeps its own
  * slot, for its operands and for jumps to it.
  */
-export function decodeSlots(pool: CodePool, ip: number): void {
+export function decodeSlots(pool: CodePool, ip: number, ahead = DECODE_AHEAD): void {
   const { ram, u16 } = pool;
   const base = ram.layout.codePoolBase;
   const start = ip - ((ip - base) % CODE_PAGE_SIZE);
@@ -133,7 +153,7 @@ export function decodeSlots(pool: CodePool, ip: number): void {
   let index = (ip - start) / SLOT_SIZE;
   let before = 0;
   let opBefore = OP_UNDECODED;
-  for (let n = 0; n < DECODE_AHEAD && index < SLOTS_PER_PAGE; n++) {
+  for (let n = 0; n < ahead && index < SLOTS_PER_PAGE; n++) {
     const at = (start + index * SLOT_SIZE) >>> 2;
     if ((ram.i32[at]! & 0xffff) !== OP_UNDECODED) return;
     const half = u16[frame + index]!;
@@ -210,7 +230,7 @@ function nearBranch(i32: Int32Array, at: number, distance: number): void {
 }
 
 /** Whether the rounding mode alone rules the fast path out. */
-function needsSoftFloat(insn: Insn): boolean {
+export function needsSoftFloat(insn: Insn): boolean {
   const { format, regs } = INSN_TABLE[insn.row]!;
   if (format !== 'FR' && format !== 'FU' && format !== 'R4') return false;
   if (regs === 'xf') return insn.rm !== RM_RTZ;

@@ -180,11 +180,17 @@ export class SlotEmitter implements Emitter {
     f.set(fr.fuel);
     f.get(fr.ip);
     pushImm32(fr);
+    f.tee(fr.entry);
     f.op(Op.i32Add);
     f.set(fr.ip);
     f.get(fr.fuel);
     f.i32Const(0);
     f.op(Op.i32GeS);
+    f.brIf(fr.loop);
+    // A branch ahead is no place to stop.
+    f.get(fr.entry);
+    f.i32Const(0);
+    f.op(Op.i32GtS);
     f.brIf(fr.loop);
     f.br(fr.tired);
   }
@@ -223,6 +229,8 @@ export class SlotEmitter implements Emitter {
     f.get(fr.budget);
     f.get(fr.fuel);
     slotField16(fr, SLOT_LEFT);
+    f.op(Op.i32Add);
+    f.get(fr.rest);
     f.op(Op.i32Add);
     f.op(Op.i32Sub);
     f.mem(Op.i32Store, RETIRED);

@@ -33,8 +33,10 @@ export const SLOT_LEFT = 14;
 export const SLOTS_PER_PAGE = PAGE_SIZE / 2;
 /** The end slot of a page; its imm is the offset of the frame in the memory. */
 export const END_SLOT = SLOTS_PER_PAGE * SLOT_SIZE;
+/** After that, a byte for each halfword: whether compiled code that begins there has run. */
+export const CODE_MARKS = END_SLOT + SLOT_SIZE;
 /** Bytes of one frame's predecoded code. */
-export const CODE_PAGE_SIZE = END_SLOT + SLOT_SIZE;
+export const CODE_PAGE_SIZE = CODE_MARKS + SLOTS_PER_PAGE;
 
 /** The processor's part of the hart's scratch area; a multiple of 256, see X0_SINK. */
 const SCRATCH = HART_SCRATCH + 0xc0;
@@ -42,6 +44,12 @@ const SCRATCH = HART_SCRATCH + 0xc0;
 export const X0_SINK = SCRATCH;
 /** Instructions retired in the current call of the interpreter, for rdinstret (u32). */
 export const RETIRED = SCRATCH + 0x08;
+/** What remains of the sample period between two calls of the interpreter (i32). */
+export const SAMPLE_LEFT = SCRATCH + 0x40;
+/** Entries of regions until the next one is looked at (i32). */
+export const ENTRIES_LEFT = SCRATCH + 0x44;
+/** Times that a region is left for code that is not compiled until the next look at it (i32). */
+export const LANDINGS_LEFT = SCRATCH + 0x48;
 /** The instruction word that CROSS_SLOTS holds (u32), or 0. */
 export const CROSS_WORD = SCRATCH + 0x0c;
 /**
@@ -78,3 +86,5 @@ export const OP_ILLEGAL = 3;
 /** An F or D instruction that always goes to the soft-float unit. */
 export const OP_SOFT_FLOAT = 4;
 export const FIRST_INSN_OP = 5;
+/** This plus the number of a region entry: compiled code starts here (jit/abi.ts). A power of two. */
+export const OP_REGION = 0x8000;

@@ -27,6 +27,7 @@ export const Op = {
   i64Store: 0x37,
   f32Store: 0x38,
   f64Store: 0x39,
+  i32Store8: 0x3a,
   i32Store16: 0x3b,
   i64Store8: 0x3c,
   i64Store16: 0x3d,
@@ -49,6 +50,7 @@ export const Op = {
   i64LtU: 0x54,
   i64GtS: 0x55,
   i64GtU: 0x56,
+  i64LeS: 0x57,
   i64LeU: 0x58,
   i64GeS: 0x59,
   i64GeU: 0x5a,
@@ -147,6 +149,7 @@ const OP_END = 0x0b;
 const OP_BR = 0x0c;
 const OP_BR_IF = 0x0d;
 const OP_BR_TABLE = 0x0e;
+const OP_CALL_INDIRECT = 0x11;
 const OP_LOCAL_GET = 0x20;
 const OP_LOCAL_SET = 0x21;
 const OP_LOCAL_TEE = 0x22;
@@ -311,6 +314,13 @@ export class FunctionBuilder {
     this.code.u32(index);
   }
 
+  /** Calls the function of type `type` whose place in the imported table is on the stack. */
+  callIndirect(type: number): void {
+    this.code.byte(OP_CALL_INDIRECT);
+    this.code.u32(type);
+    this.code.u32(0);
+  }
+
   #open(opcode: number, type: number): Label {
     this.code.byte(opcode);
     this.code.byte(type);
@@ -390,28 +400,39 @@ const SECTION_GLOBAL = 6;
 const SECTION_EXPORT = 7;
 const SECTION_CODE = 10;
 
+const KIND_FUNCTION = 0;
+const KIND_TABLE = 1;
+const KIND_MEMORY = 2;
+const KIND_GLOBAL = 3;
+const FUNCREF = 0x70;
+const MUTABLE = 1;
+
 /** Name of the module that all imports come from. */
 export const IMPORT_MODULE = 'cpu';
-/** Name of the imported memory. */
+/** Names of the imported memory and table. */
 export const IMPORT_MEMORY = 'memory';
+export const IMPORT_TABLE = 'table';
 
 /**
- * A module that imports one memory and functions. Declare all imports before the first
- * function: function indexes count imports first.
+ * A module that imports one memory, functions and globals. Declare all imports before the first
+ * function and global of the module's own: indexes count imports first.
  */
 export class ModuleBuilder {
   readonly #types: string[] = [];
   readonly #imports: Import[] = [];
+  readonly #importedGlobals: string[] = [];
   readonly #functions: DefinedFunction[] = [];
-  #globals = 0;
+  readonly #globals: (string | undefined)[] = [];
   readonly #memoryPages: number;
+  #tableSize = -1;
 
   /** @param memoryPages size of the imported memory in 64 KiB pages; it is also its maximum. */
   constructor(memoryPages: number) {
     this.#memoryPages = memoryPages;
   }
 
-  #type(params: readonly number[], results: readonly number[]): number {
+  /** Index of a function type. */
+  type(params: readonly number[], results: readonly number[]): number {
     const key = String.fromCharCode(0x60, params.length, ...params, results.length, ...results);
     const known = this.#types.indexOf(key);
     return known >= 0 ? known : this.#types.push(key) - 1;
@@ -419,12 +440,22 @@ export class ModuleBuilder {
 
   /** Imports a function and returns its index. */
   import(name: string, params: readonly number[], results: readonly number[]): number {
-    return this.#imports.push({ name, type: this.#type(params, results) }) - 1;
+    return this.#imports.push({ name, type: this.type(params, results) }) - 1;
+  }
+
+  /** Imports a mutable i32 global and returns its index. */
+  importGlobal(name: string): number {
+    return this.#importedGlobals.push(name) - 1;
+  }
+
+  /** Imports the table of functions, which has at least `size` places. */
+  importTable(size: number): void {
+    this.#tableSize = size;
   }
 
   /** A mutable i32 global that starts as 0. */
-  global(): number {
-    return this.#globals++;
+  global(exportName?: string): number {
+    return this.#importedGlobals.length + this.#globals.push(exportName) - 1;
   }
 
   /** Adds a function whose body `emit` writes, and returns its index. */
@@ -436,24 +467,47 @@ export class ModuleBuilder {
   ): number {
     const body = new FunctionBuilder(params.length);
     emit(body);
-    const type = this.#type(params, results);
+    return this.add(params, results, body, exportName);
+  }
+
+  /** Adds a function with a finished body, and returns its index. */
+  add(
+    params: readonly number[],
+    results: readonly number[],
+    body: FunctionBuilder,
+    exportName?: string,
+  ): number {
+    const type = this.type(params, results);
     return this.#imports.length + this.#functions.push({ type, body, exportName }) - 1;
   }
 
   #importSection(): ByteWriter {
     const out = new ByteWriter();
-    out.u32(this.#imports.length + 1);
-    out.name(IMPORT_MODULE);
-    out.name(IMPORT_MEMORY);
-    out.byte(2);
+    const hasTable = this.#tableSize >= 0;
+    out.u32(this.#imports.length + this.#importedGlobals.length + 1 + (hasTable ? 1 : 0));
+    const entry = (name: string, kind: number): void => {
+      out.name(IMPORT_MODULE);
+      out.name(name);
+      out.byte(kind);
+    };
+    entry(IMPORT_MEMORY, KIND_MEMORY);
     out.byte(1);
     out.u32(this.#memoryPages);
     out.u32(this.#memoryPages);
-    for (const { name, type } of this.#imports) {
-      out.name(IMPORT_MODULE);
-      out.name(name);
+    if (hasTable) {
+      entry(IMPORT_TABLE, KIND_TABLE);
+      out.byte(FUNCREF);
       out.byte(0);
+      out.u32(this.#tableSize);
+    }
+    for (const { name, type } of this.#imports) {
+      entry(name, KIND_FUNCTION);
       out.u32(type);
+    }
+    for (const name of this.#importedGlobals) {
+      entry(name, KIND_GLOBAL);
+      out.byte(I32);
+      out.byte(MUTABLE);
     }
     return out;
   }
@@ -468,10 +522,10 @@ export class ModuleBuilder {
 
   #globalSection(): ByteWriter {
     const out = new ByteWriter();
-    out.u32(this.#globals);
-    for (let i = 0; i < this.#globals; i++) {
+    out.u32(this.#globals.length);
+    for (let i = 0; i < this.#globals.length; i++) {
       out.byte(I32);
-      out.byte(1);
+      out.byte(MUTABLE);
       out.byte(OP_I32_CONST);
       out.s32(0);
       out.byte(OP_END);
@@ -480,13 +534,20 @@ export class ModuleBuilder {
   }
 
   #exportSection(): ByteWriter {
+    const exports: [name: string, kind: number, index: number][] = [];
+    this.#functions.forEach(({ exportName }, i) => {
+      if (exportName !== undefined)
+        exports.push([exportName, KIND_FUNCTION, this.#imports.length + i]);
+    });
+    this.#globals.forEach((name, i) => {
+      if (name !== undefined) exports.push([name, KIND_GLOBAL, this.#importedGlobals.length + i]);
+    });
     const out = new ByteWriter();
-    const exported = this.#functions.filter((f) => f.exportName !== undefined);
-    out.u32(exported.length);
-    for (const f of exported) {
-      out.name(f.exportName ?? '');
-      out.byte(0);
-      out.u32(this.#imports.length + this.#functions.indexOf(f));
+    out.u32(exports.length);
+    for (const [name, kind, index] of exports) {
+      out.name(name);
+      out.byte(kind);
+      out.u32(index);
     }
     return out;
   }

@@ -7,6 +7,8 @@ import { MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, PAGE_SIZE } from '../arch/riscv/mem
 import { HART_INSTRET } from '../arch/riscv/hart_state.ts';
 import { Ram } from '../arch/riscv/ram.ts';
 import { Cpu } from '../cpu/cpu.ts';
+import type { JitStats } from '../cpu/jit/code_cache.ts';
+import type { JitOptions } from '../cpu/jit/options.ts';
 import type { File } from '../fs/fs_types.ts';
 import { openExec } from '../fs/open.ts';
 import { killAllSuperBlocks } from '../fs/super.ts';
@@ -36,6 +38,7 @@ import { CowshedError, errnoError } from './errors.ts';
 import { MachineEvents } from './events.ts';
 import { explainExec } from './explain_exec.ts';
 import { HostFiles } from './host_files.ts';
+import { jitOptions } from './jit_options.ts';
 import { MachineLoop } from './loop.ts';
 import { Profile, PROFILE_INTERVAL, PROFILE_INTERVAL_MAX } from './profile/profile.ts';
 import { profileReport, type ProfileReport } from './profile/report.ts';
@@ -71,6 +74,8 @@ export interface MachineOptions {
   readonly memory?: number | undefined;
   /** fork shares page tables. Default true. */
   readonly cowPte?: boolean | undefined;
+  /** Compile hot code. Default: $COWSHED_JIT, else true. */
+  readonly jit?: boolean | JitOptions | undefined;
   /** Root file system. Default: an empty one in memory, with /dev, /proc, /sys and /tmp. */
   readonly root?: RootSpec | undefined;
   /** Host directories shown in the guest, read-only. */
@@ -201,7 +206,7 @@ export class Machine implements ProcessHost {
     this.kernel = kernel;
     kernel.log.onLine = options.log ?? null;
     kernel.vdso = vdsoSetup(pgdat);
-    const cpu = new Cpu(ram, { timeNs: () => kernel.clock.now() });
+    const cpu = new Cpu(ram, { timeNs: () => kernel.clock.now() }, jitOptions(options.jit));
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
     this.context.profile = newProfile(ram, options.profile);
@@ -330,6 +335,12 @@ export class Machine implements ProcessHost {
   writeFile(path: string, data: string | Uint8Array, mode = 0o644): void {
     this.checkAlive(`write "${path}"`);
     this.files.writeFile(path, typeof data === 'string' ? Buffer.from(data, 'utf8') : data, mode);
+  }
+
+  /** What the compiler did since boot; null when it is off. */
+  jitStats(): JitStats | null {
+    const { jitStats } = this.context.cpu;
+    return jitStats === null ? null : { ...jitStats };
   }
 
   /** Makes a directory and those above it; one that exists is left alone. */

@@ -1,9 +1,9 @@
 /**
  * The map of the one WebAssembly.Memory. Read this file first.
  *
- *     0          4K         64K                 ...                            size
- *     | never    | hart     | software | code    | mem_map | code | frames       |
- *     | mapped   | state    | TLBs     | index   |         | pool |              |
+ *     0          4K         64K                 ...                                      size
+ *     | never    | hart     | software | code    | region  | mem_map | code | frames       |
+ *     | mapped   | state    | TLBs     | index   | entries |         | pool |              |
  *
  * A physical address is an offset into this memory, so a frame number is `offset >> 12` and
  * the kernel's own area is simply the first frames, reserved. The memory is created at its
@@ -43,6 +43,11 @@ const CODE_POOL_SHARE = 32;
 const CODE_POOL_MIN = 1 << 20;
 const CODE_POOL_MAX = 64 << 20;
 
+/** Bytes of one region entry; see cpu/jit/entries.ts. */
+export const REGION_ENTRY_SIZE = 8;
+/** A slot's operation field has 15 bits for the number of an entry. */
+const REGION_ENTRIES_MAX = 1 << 15;
+
 /** Where each area starts, in bytes; every one page-aligned. */
 export interface MemLayout {
   /** Size of the whole memory. */
@@ -51,6 +56,9 @@ export interface MemLayout {
   readonly nrFrames: number;
   /** One i32 a frame: 0, or the offset of the frame's predecoded code; see icache.ts. */
   readonly codeIndexBase: number;
+  /** Places at which compiled code can be entered; see cpu/jit/entries.ts. */
+  readonly regionEntriesBase: number;
+  readonly regionEntries: number;
   readonly memMapBase: number;
   readonly codePoolBase: number;
   readonly codePoolBytes: number;
@@ -68,10 +76,22 @@ function pageAlign(bytes: number): number {
 export function memLayout(bytes: number): MemLayout {
   const nrFrames = bytes / PAGE_SIZE;
   const codeIndexBase = pageAlign(TLB_END);
-  const memMapBase = pageAlign(codeIndexBase + nrFrames * 4);
+  const regionEntriesBase = pageAlign(codeIndexBase + nrFrames * 4);
+  const regionEntries = Math.min(nrFrames, REGION_ENTRIES_MAX);
+  const memMapBase = pageAlign(regionEntriesBase + regionEntries * REGION_ENTRY_SIZE);
   const codePoolBase = pageAlign(memMapBase + nrFrames * STRUCT_PAGE_WORDS * 4);
   const share = Math.min(Math.max(bytes / CODE_POOL_SHARE, CODE_POOL_MIN), CODE_POOL_MAX);
   const codePoolBytes = pageAlign(share);
   const firstFrame = (codePoolBase + codePoolBytes) / PAGE_SIZE;
-  return { bytes, nrFrames, codeIndexBase, memMapBase, codePoolBase, codePoolBytes, firstFrame };
+  return {
+    bytes,
+    nrFrames,
+    codeIndexBase,
+    regionEntriesBase,
+    regionEntries,
+    memMapBase,
+    codePoolBase,
+    codePoolBytes,
+    firstFrame,
+  };
 }

@@ -1,0 +1,495 @@
+/**
+ * Compiled regions: when to compile, where the code is entered, when it goes.
+ *
+ * Code belongs to frames: a region is entered at predecoded slots, so whatever maps the frames or
+ * is forked shares it, and it is dropped with the slots of any of its pages.
+ */
+
+import { HART_PC, HART_SATP } from '../../arch/riscv/hart_state.ts';
+import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../../arch/riscv/memlayout.ts';
+import { HELPER_TYPES } from '../wasm_functions.ts';
+import {
+  type CodeObserver,
+  type CodePool,
+  decodeSlots,
+  hasRoom,
+  newCodePage,
+} from '../predecode.ts';
+import {
+  CODE_MARKS,
+  CODE_PAGE_SIZE,
+  END_SLOT,
+  ENTRIES_LEFT,
+  OP_REGION,
+  OP_UNDECODED,
+  SLOT_SIZE,
+} from '../slots.ts';
+import { I32, I64, IMPORT_MEMORY, IMPORT_MODULE, ModuleBuilder } from '../wasm_encoder.ts';
+import {
+  ENTRY_FUNCTION,
+  ENTRY_LABEL,
+  ENTRY_OP,
+  ENTRY_PAGE,
+  EXPORT_ATOMIC,
+  EXPORT_REFILL,
+  EXPORT_STALE,
+  EXPORT_TRAP,
+  REGION_PARAMS,
+  REGION_RESULTS,
+} from './abi.ts';
+import { emitRegion } from './emit.ts';
+import {
+  DEFAULT_THRESHOLD,
+  type JitOptions,
+  MAX_JOINED_INSNS,
+  MAX_REGION_INSNS,
+} from './options.ts';
+import { findRegion, pageOf, type Region } from './region.ts';
+import type { RegionCalls } from './region_emitter.ts';
+
+const IMPORT_SOFT_FLOAT = 'softFloat';
+/** A module is compiled when this many regions are hot, or this many samples after the first. */
+const BATCH_REGIONS = 8;
+const BATCH_SAMPLES = 200;
+/** Entries of regions for one sample of them, and such samples for a look at joining regions. */
+const ENTRY_PERIOD = 1000;
+const JOIN_SAMPLES = 1024;
+const JOIN_SAMPLES_MAX = 65536;
+/** Regions after the one that runs that threshold 0 compiles with it. */
+const SWEEP_REGIONS = 24;
+
+interface Compiled {
+  readonly region: Region;
+  readonly joined: boolean;
+  readonly functionIndex: number;
+  /** Offset of the slot by number of the entry. */
+  readonly entries: Map<number, number>;
+  /** Offsets of the code pages it was compiled from. */
+  readonly pages: readonly number[];
+}
+
+/** Counters since boot. */
+export interface JitStats {
+  /** Regions compiled, in how many modules, and those of them that were dropped. */
+  compiled: number;
+  modules: number;
+  dropped: number;
+  /** Regions that were made by joining others. */
+  joined: number;
+  /** Guest instructions compiled, and bytes of wasm. */
+  insns: number;
+  bytes: number;
+  /** Time spent compiling on this thread, ms. */
+  compileMs: number;
+}
+
+/** Exports of the interpreter's module. */
+export type InterpreterExports = Readonly<Record<string, WebAssembly.ExportValue>>;
+
+export class Jit implements CodeObserver {
+  readonly pool: CodePool;
+  readonly table: WebAssembly.Table;
+  readonly threshold: number;
+  readonly stats: JitStats = {
+    compiled: 0,
+    modules: 0,
+    dropped: 0,
+    joined: 0,
+    insns: 0,
+    bytes: 0,
+    compileMs: 0,
+  };
+  /** Samples by slot. */
+  readonly samples: Uint8Array;
+  readonly byPage = new Map<number, Set<Compiled>>();
+  readonly freeEntries: number[] = [];
+  readonly freeFunctions: number[] = [];
+  nextEntry = 0;
+  nextFunction = 0;
+  /** Region by number of an entry. */
+  readonly owners: Compiled[] = [];
+  /** Samples of entries in the address space with this root table. */
+  readonly entered: { readonly id: number; readonly pc: number }[] = [];
+  enteredRoot = 0;
+  /** Such samples until regions are joined. */
+  joinAfter = JOIN_SAMPLES;
+  /** Found, not yet compiled. */
+  readonly pending: { readonly slot: number; readonly region: Region }[] = [];
+  /** Samples since the first of them. */
+  waited = 0;
+  imports: WebAssembly.Imports = {};
+  /** Offset of the frame of an executable page, or 0; both halves of its address as i32. */
+  executable: (lo: number, hi: number) => number = () => 0;
+
+  constructor(pool: CodePool, table: WebAssembly.Table, options: JitOptions) {
+    this.pool = pool;
+    this.table = table;
+    this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+    this.samples = new Uint8Array(pool.ram.layout.codePoolBytes / SLOT_SIZE);
+    pool.observer = this;
+  }
+
+  dropPage(code: number): void {
+    const stale = (region: Region): boolean => region.pages.some((page) => page.code === code);
+    for (let i = this.pending.length - 1; i >= 0; i--)
+      if (stale(this.pending[i]!.region)) this.pending.splice(i, 1);
+    const regions = this.byPage.get(code);
+    if (regions === undefined) return;
+    for (const region of regions) unlink(this, region);
+    this.byPage.delete(code);
+  }
+
+  dropAll(): void {
+    const all = new Set<Compiled>();
+    for (const regions of this.byPage.values()) for (const region of regions) all.add(region);
+    for (const region of all) unlink(this, region);
+    this.byPage.clear();
+    this.samples.fill(0);
+    this.pending.length = 0;
+  }
+}
+
+/** Connects the compiler to the interpreter's module. */
+export function linkJit(
+  jit: Jit,
+  exports: InterpreterExports,
+  softFloat: WebAssembly.ImportValue,
+): void {
+  jit.executable = exports['executable'] as (lo: number, hi: number) => number;
+  jit.imports = {
+    [IMPORT_MODULE]: {
+      ...(exports as Record<string, WebAssembly.ImportValue>),
+      [IMPORT_MEMORY]: jit.pool.ram.memory,
+      [IMPORT_SOFT_FLOAT]: softFloat,
+    },
+  };
+}
+
+/** The program was at slot `ip` when a sample was taken; HART_PC is its address. */
+export function sample(jit: Jit, ip: number): void {
+  (jit as any).ns = ((jit as any).ns ?? 0) + 1;
+  const index = (ip - jit.pool.ram.layout.codePoolBase) / SLOT_SIZE;
+  if (jit.pending.length > 0 && ++jit.waited >= BATCH_SAMPLES) {
+    jit.waited = 0;
+    compilePending(jit);
+  }
+  if (!(index >= 0 && index < jit.samples.length)) return;
+  const count = jit.samples[index]! + 1;
+  if (count < jit.threshold) {
+    jit.samples[index] = count;
+    return;
+  }
+  jit.samples[index] = 0;
+  compileAt(jit, ip);
+}
+
+/**
+ * Decodes the slot at `ip`, which is even; with threshold 0 compiles there.
+ * @param ip with bit 0 set for an instruction that a region left to the interpreter.
+ */
+export function decodeAndCompile(jit: Jit, ip: number): void {
+  if (jit.threshold > 0) {
+    decodeSlots(jit.pool, (ip & ~1) >>> 0);
+    return;
+  }
+  decodeSlots(jit.pool, (ip & ~1) >>> 0, 1);
+  if ((ip & 1) === 0 && ip >= jit.pool.ram.layout.codePoolBase) compileAt(jit, ip);
+}
+
+/** The code page of a frame; 0 if it has none and there is no reason, or no room, for one. */
+function codeOfFrame(jit: Jit, pfn: number): number {
+  const code = jit.pool.ram.codeIndex[pfn]! >>> 0;
+  if (code !== 0 || jit.threshold > 0 || !hasRoom(jit.pool)) return code;
+  return newCodePage(jit.pool, pfn);
+}
+
+/**
+ * The region at address `rel` of the page of slot `ip`, whose address is HART_PC; null when it
+ * is not to be had.
+ */
+function findAt(jit: Jit, ip: number, rel: number): Region | null {
+  const code = ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
+  const pc = currentPc(jit);
+  const codePageOf = codePages(jit, pc - (pc % PAGE_SIZE));
+  const { u16 } = jit.pool;
+  const wants = (slot: number): boolean => jit.threshold === 0 || u16[slot >>> 1]! !== OP_UNDECODED;
+  const limits = { maxInsns: MAX_REGION_INSNS, wants };
+  return findRegion(jit.pool, (page) => (page === 0 ? code : codePageOf(page)), [rel], limits);
+}
+
+function currentPc(jit: Jit): number {
+  return ram32(jit, HART_PC + 4) * 0x1_0000_0000 + ram32(jit, HART_PC);
+}
+
+/** Code pages by their distance from the page at `base`. */
+function codePages(jit: Jit, base: number): (page: number) => number {
+  return (page) => {
+    const address = base + page * PAGE_SIZE;
+    if (address < 0 || address > Number.MAX_SAFE_INTEGER) return 0;
+    const frame = jit.executable(address | 0, Math.floor(address / 0x1_0000_0000)) >>> 0;
+    return frame === 0 ? 0 : codeOfFrame(jit, frame >>> PAGE_SHIFT);
+  };
+}
+
+/**
+ * A region was entered at entry `id`, at HART_PC. When many of these samples are of different
+ * regions, the time goes into changing between them: they are joined to one.
+ */
+export function sampleEntry(jit: Jit, id: number): void {
+  const { pool, entered } = jit;
+  pool.ram.i32[ENTRIES_LEFT >>> 2] = ENTRY_PERIOD + (entered.length & 15);
+  const root = ram32(jit, HART_SATP);
+  if (root !== jit.enteredRoot) {
+    entered.length = 0;
+    jit.enteredRoot = root;
+  }
+  entered.push({ id, pc: currentPc(jit) });
+  if (entered.length < jit.joinAfter) return;
+  join(jit);
+  entered.length = 0;
+}
+
+/** Compiles one region of all that was entered often. */
+function join(jit: Jit): void {
+  const counts = new Map<number, number>();
+  const functions = new Map<number, number>();
+  for (const { id, pc } of jit.entered) {
+    counts.set(pc, (counts.get(pc) ?? 0) + 1);
+    const index = jit.pool.u16[entryAt(jit, id) + ENTRY_FUNCTION / 2]!;
+    functions.set(index, (functions.get(index) ?? 0) + 1);
+  }
+  const most = Math.max(...functions.values());
+  // A region that goes back to itself has what it can have.
+  if (most > jit.entered.length * 0.7) {
+    jit.joinAfter = Math.min(jit.joinAfter * 2, JOIN_SAMPLES_MAX);
+    return;
+  }
+  const hot = [...counts].filter(([, n]) => n > 1).sort((a, b) => b[1] - a[1]);
+  if (hot.length < 2) return;
+  const base = hot[0]![0] - (hot[0]![0] % PAGE_SIZE);
+  const starts = [...new Set([...hot.map(([pc]) => pc), ...joinedEntries(jit)])].map(
+    (pc) => pc - base,
+  );
+  const wants = (slot: number): boolean => hasRun(jit, slot);
+  const limits = { maxInsns: MAX_JOINED_INSNS, wants };
+  const region = findRegion(jit.pool, codePages(jit, base), starts, limits);
+  if (region === null) return;
+  jit.pending.push({ slot: -1, region });
+  compilePending(jit);
+  clearMarks(jit);
+  jit.stats.joined++;
+  jit.joinAfter = Math.min(jit.joinAfter * 2, JOIN_SAMPLES_MAX);
+}
+
+/** Whether compiled code has run at this slot since marks were cleared. */
+function hasRun({ pool: { ram } }: Jit, slot: number): boolean {
+  const code = slot - ((slot - ram.layout.codePoolBase) % CODE_PAGE_SIZE);
+  return ram.u8[code + CODE_MARKS + (slot - code) / SLOT_SIZE] === 1;
+}
+
+/** Addresses of the entries, used lately, of the regions that were entered. */
+function joinedEntries(jit: Jit): number[] {
+  const addresses: number[] = [];
+  const seen = new Set<Compiled>();
+  for (const { id, pc } of jit.entered) {
+    const owner = jit.owners[id];
+    if (owner === undefined || !owner.joined || seen.has(owner)) continue;
+    seen.add(owner);
+    const page = (jit.pool.u16[entryAt(jit, id) + ENTRY_PAGE / 2]! << 16) >> 16;
+    const base = pc - (pc % PAGE_SIZE) - page * PAGE_SIZE;
+    const { region } = owner;
+    for (const block of region.flow.entries) {
+      const { start } = region.blocks[block]!;
+      if (hasRun(jit, slotOf(region, start))) addresses.push(base + start);
+    }
+  }
+  return addresses;
+}
+
+/** Forgets what ran, in all code pages. */
+function clearMarks(jit: Jit): void {
+  for (const code of jit.byPage.keys())
+    jit.pool.ram.u8.fill(0, code + CODE_MARKS, code + CODE_PAGE_SIZE);
+}
+
+function slotOf(region: Region, rel: number): number {
+  const { code } = region.pages.find(({ page }) => page === pageOf(rel))!;
+  return code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE;
+}
+
+/** Index of an entry in the memory by halfword. */
+function entryAt(jit: Jit, id: number): number {
+  return (jit.pool.ram.layout.regionEntriesBase + id * REGION_ENTRY_SIZE) >>> 1;
+}
+
+/** Finds the region at slot `ip` and has it compiled, with others that get hot soon. */
+function compileAt(jit: Jit, ip: number): void {
+  const { pool, pending } = jit;
+  if (pool.u16[ip >>> 1]! >= OP_REGION || pending.some(({ slot }) => slot === ip)) return;
+  const region = findAt(jit, ip, ram32(jit, HART_PC) & (PAGE_SIZE - 1));
+  if (region === null) return;
+  pending.push({ slot: ip, region });
+  if (jit.threshold === 0) sweep(jit, ip, region);
+  if (jit.threshold === 0 || pending.length >= BATCH_REGIONS) compilePending(jit);
+}
+
+/** Address after the instructions that follow `rel` without a gap in the region. */
+function endOfRun(region: Region, rel: number): number {
+  const lengths = new Map<number, number>();
+  for (const { insns } of region.blocks)
+    for (const insn of insns) lengths.set(insn.rel, insn.length);
+  let at = rel;
+  for (;;) {
+    const length = lengths.get(at);
+    if (length === undefined) return at;
+    at += length;
+  }
+}
+
+/** Adds what comes after the region at slot `ip` in its page, as it will run soon. */
+function sweep(jit: Jit, ip: number, first: Region): void {
+  const start = ram32(jit, HART_PC) & (PAGE_SIZE - 1);
+  let region = first;
+  let rel = start;
+  for (let n = 0; n < SWEEP_REGIONS; n++) {
+    const end = endOfRun(region, rel);
+    rel = end === rel ? rel + 2 : end;
+    if (rel >= PAGE_SIZE) return;
+    const slot = ip + ((rel - start) / 2) * SLOT_SIZE;
+    if (jit.pool.u16[slot >>> 1]! >= OP_REGION) return;
+    const next = findAt(jit, ip, rel);
+    if (next === null) continue;
+    jit.pending.push({ slot, region: next });
+    region = next;
+  }
+}
+
+function ram32(jit: Jit, offset: number): number {
+  return jit.pool.ram.u32[offset >>> 2]!;
+}
+
+/** Whether the code that a region was found in is still that of its frames. */
+function isCurrent(jit: Jit, region: Region): boolean {
+  const { ram } = jit.pool;
+  return region.pages.every(({ code }) => {
+    const frame = ram.u32[(code + END_SLOT + 8) >>> 2]!;
+    return ram.codeIndex[frame >>> PAGE_SHIFT]! >>> 0 === code;
+  });
+}
+
+/** Compiles all that is pending, as one module: a module costs more than a region. */
+function compilePending(jit: Jit): void {
+  const { pool, stats } = jit;
+  const start = performance.now();
+  const { layout } = pool.ram;
+  const m = new ModuleBuilder(layout.bytes / 65536);
+  const calls = declareImports(m);
+  const functions: number[] = [];
+  for (const { slot, region } of jit.pending.splice(0)) {
+    // It may be part of a region before it.
+    if (slot >= 0 && pool.u16[slot >>> 1]! >= OP_REGION) continue;
+    if (!isCurrent(jit, region)) continue;
+    const functionIndex = takeFunction(jit);
+    if (functionIndex < 0) break;
+    const body = emitRegion(region, functionIndex, calls, pool);
+    m.add(REGION_PARAMS, REGION_RESULTS, body, `${functionIndex}`);
+    link(jit, region, functionIndex, slot < 0);
+    functions.push(functionIndex);
+    stats.insns += region.insnCount;
+  }
+  if (functions.length > 0) {
+    const bytes = m.encode();
+    // An instance that imports a table would get a copy of it.
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), jit.imports);
+    for (const index of functions) jit.table.set(index, exports[`${index}`]);
+    stats.compiled += functions.length;
+    stats.modules++;
+    stats.bytes += bytes.length;
+  }
+  stats.compileMs += performance.now() - start;
+}
+
+function takeFunction(jit: Jit): number {
+  const free = jit.freeFunctions.pop();
+  if (free !== undefined) return free;
+  return jit.nextFunction < jit.pool.ram.layout.regionEntries ? jit.nextFunction++ : -1;
+}
+
+function takeEntry(jit: Jit): number {
+  const free = jit.freeEntries.pop();
+  if (free !== undefined) return free;
+  return jit.nextEntry < jit.pool.ram.layout.regionEntries ? jit.nextEntry++ : -1;
+}
+
+function declareImports(m: ModuleBuilder): RegionCalls {
+  const access = [I64, I32, I32];
+  const helper = (name: keyof typeof HELPER_TYPES): number =>
+    m.import(name, HELPER_TYPES[name][0], HELPER_TYPES[name][1]);
+  return {
+    refill: m.import(EXPORT_REFILL, access, [I32]),
+    atomicOffset: m.import(EXPORT_ATOMIC, access, [I32]),
+    softFloat: m.import(IMPORT_SOFT_FLOAT, [I32, I32, I32, I32, I32, I32], []),
+    helpers: {
+      mulhu: helper('mulhu'),
+      mulErrorD: helper('mulErrorD'),
+      fmaD: helper('fmaD'),
+      fmaS: helper('fmaS'),
+    },
+    trap: m.importGlobal(EXPORT_TRAP),
+    stale: m.importGlobal(EXPORT_STALE),
+  };
+}
+
+/**
+ * Puts entries into the slots where the region begins.
+ * @param takeOver take over the entries that other regions have there.
+ */
+function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean): void {
+  const { u16 } = jit.pool;
+  const pages = region.pages.map((page) => page.code);
+  const compiled: Compiled = { region, joined: takeOver, functionIndex, entries: new Map(), pages };
+  region.flow.entries.forEach((block, label) => {
+    const rel = region.blocks[block]!.start;
+    const slot = slotOf(region, rel);
+    decodeSlots(jit.pool, slot, 1);
+    const op = u16[slot >>> 1]!;
+    const taken = op >= OP_REGION;
+    if (taken && !takeOver) return;
+    const id = taken ? op - OP_REGION : takeEntry(jit);
+    if (id < 0) return;
+    const at = entryAt(jit, id);
+    if (taken) giveUpEntry(jit, id);
+    else u16[at + ENTRY_OP / 2] = op;
+    u16[at + ENTRY_FUNCTION / 2] = functionIndex;
+    u16[at + ENTRY_LABEL / 2] = label;
+    u16[at + ENTRY_PAGE / 2] = rel >> PAGE_SHIFT;
+    u16[slot >>> 1] = OP_REGION + id;
+    compiled.entries.set(id, slot);
+    jit.owners[id] = compiled;
+  });
+  for (const code of pages) {
+    const known = jit.byPage.get(code);
+    if (known === undefined) jit.byPage.set(code, new Set([compiled]));
+    else known.add(compiled);
+  }
+}
+
+/** Entry `id` goes to another region; one that has none left goes. */
+function giveUpEntry(jit: Jit, id: number): void {
+  const owner = jit.owners[id]!;
+  owner.entries.delete(id);
+  if (owner.entries.size === 0) unlink(jit, owner);
+}
+
+/** Takes a region's entries out; the function is collected once nothing runs it. */
+function unlink(jit: Jit, region: Compiled): void {
+  const { u16 } = jit.pool;
+  for (const [id, slot] of region.entries) {
+    if (u16[slot >>> 1] === OP_REGION + id) u16[slot >>> 1] = u16[entryAt(jit, id) + ENTRY_OP / 2]!;
+    jit.freeEntries.push(id);
+  }
+  for (const code of region.pages) jit.byPage.get(code)?.delete(region);
+  jit.table.set(region.functionIndex, null);
+  jit.freeFunctions.push(region.functionIndex);
+  jit.stats.dropped++;
+}

@@ -1,0 +1,509 @@
+/** One region as one wasm function. */
+
+import { HART_X } from '../../arch/riscv/hart_state.ts';
+import {
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  REGION_ENTRY_SIZE,
+  TLB_ENTRY_SIZE,
+  TLB_EXEC_BASE,
+  TLB_EXEC_ENTRIES,
+} from '../../arch/riscv/memlayout.ts';
+import { type Format, INSN_TABLE } from '../insn_table.ts';
+import { SEMANTICS } from '../semantics/all.ts';
+import type { CodePool } from '../predecode.ts';
+import {
+  CODE_MARKS,
+  fOffset,
+  OP_REGION,
+  SLOT_LEFT,
+  SLOT_OP,
+  SLOT_SCALE,
+  SLOT_SIZE,
+} from '../slots.ts';
+import { FunctionBuilder, I32, I64, Op } from '../wasm_encoder.ts';
+import {
+  ENTRY_FUNCTION,
+  ENTRY_LABEL,
+  ENTRY_PAGE,
+  REGION_NO_STOP,
+  REGION_PARAMS,
+  REGION_SPECIAL,
+} from './abi.ts';
+import { isIndirect, pageOf, type Region, type RegionInsn } from './region.ts';
+import {
+  allocateLocals,
+  type Ends,
+  type RegionCalls,
+  RegionEmitter,
+  type RegionFrame,
+} from './region_emitter.ts';
+import { planRegisters, type RegisterPlan, writeOf } from './registers.ts';
+import { emitFlow, type Goer, planFlow } from './structure.ts';
+
+const LABEL = 1;
+
+/** What emitting a region needs, made once for each. */
+interface Context {
+  readonly region: Region;
+  readonly fr: RegionFrame;
+  readonly u16: Uint16Array;
+  readonly emitter: RegionEmitter;
+  readonly registers: RegisterPlan;
+  /** The function's place in the table, and offset of the entries' table. */
+  readonly functionIndex: number;
+  readonly entries: number;
+  /** How the block that is being emitted goes on. */
+  ends: Ends;
+}
+
+/** Dirty registers, one word for each file. */
+interface Dirty {
+  readonly x: number;
+  readonly f: number;
+}
+
+/** Pushes the address `rel`. */
+function pushAddress(fr: RegionFrame, rel: number): void {
+  fr.f.get(fr.base);
+  fr.f.i64Const(rel);
+  fr.f.op(Op.i64Add);
+}
+
+/** Numbers of the bits in a mask. */
+function bitsOf(mask: number): number[] {
+  const bits: number[] = [];
+  for (let n = 0; n < 32; n++) if ((mask & (1 << n)) !== 0) bits.push(n);
+  return bits;
+}
+
+function storeRegisters(fr: RegionFrame, dirty: Dirty): void {
+  const { f, x, fp } = fr;
+  for (const n of bitsOf(dirty.x)) {
+    f.i32Const(0);
+    f.get(x[n]!);
+    f.mem(Op.i64Store, HART_X + n * 8);
+  }
+  for (const n of bitsOf(dirty.f)) {
+    f.i32Const(0);
+    f.get(fp[n]!);
+    f.mem(Op.f64Store, fOffset(n));
+  }
+}
+
+function loadRegisters(fr: RegionFrame, live: Dirty): void {
+  const { f, x, fp } = fr;
+  for (const n of bitsOf(live.x)) {
+    f.i32Const(0);
+    f.mem(Op.i64Load, HART_X + n * 8);
+    f.set(x[n]!);
+  }
+  for (const n of bitsOf(live.f)) {
+    f.i32Const(0);
+    f.mem(Op.f64Load, fOffset(n));
+    f.set(fp[n]!);
+  }
+}
+
+/** Pushes fuel + n. */
+function pushFuel(fr: RegionFrame, n: number): void {
+  fr.f.get(fr.fuel);
+  if (n === 0) return;
+  fr.f.i32Const(n);
+  fr.f.op(Op.i32Add);
+}
+
+/** Leaves the region: what `pc` pushes is where to go on, and `extra` + fuel is what remains. */
+function emitExit(fr: RegionFrame, dirty: Dirty, pc: () => void, extra: number): void {
+  storeRegisters(fr, dirty);
+  pc();
+  pushFuel(fr, extra);
+  fr.f.op(Op.return);
+}
+
+/** Leaves for an address outside the region, by an edge that is no place to stop. */
+function emitNoStopExit(fr: RegionFrame, dirty: Dirty, rel: number, extra: number): void {
+  fr.f.i32Const(REGION_NO_STOP);
+  fr.f.globalSet(fr.calls.trap);
+  emitExit(fr, dirty, () => pushAddress(fr, rel + REGION_SPECIAL), extra);
+}
+
+/** Instructions from `rel`, which is in the region's pages, to the end of its page. */
+function leftAt(c: Context, rel: number): number {
+  const { code } = c.region.pages.find(({ page }) => page === pageOf(rel))!;
+  return c.u16[(code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE + SLOT_LEFT) >>> 1]!;
+}
+
+/** Pushes the execute TLB's entry of the address in local `va`, less the TLB's base. */
+function execEntry(f: FunctionBuilder, va: number): void {
+  f.get(va);
+  f.i64Const(PAGE_SHIFT - Math.log2(TLB_ENTRY_SIZE));
+  f.op(Op.i64ShrU);
+  f.op(Op.i32WrapI64);
+  f.i32Const((TLB_EXEC_ENTRIES - 1) * TLB_ENTRY_SIZE);
+  f.op(Op.i32And);
+}
+
+/** Pushes whether the page of `rel` is not mapped where the region expects it. */
+function pageChanged(c: Context, rel: number): void {
+  const { f, entry, ea } = c.fr;
+  const page = pageOf(rel);
+  pushAddress(c.fr, page * PAGE_SIZE);
+  f.set(ea);
+  execEntry(f, ea);
+  f.tee(entry);
+  f.mem(Op.i64Load, TLB_EXEC_BASE);
+  f.get(ea);
+  f.op(Op.i64Ne);
+  f.get(entry);
+  f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
+  f.i32Const(c.region.pages.find((p) => p.page === page)!.code);
+  f.op(Op.i32Ne);
+  f.op(Op.i32Or);
+}
+
+/** An edge out of a block. */
+interface Edge {
+  readonly block: number;
+  /** The block's last instruction. */
+  readonly from: RegionInsn;
+  /** An indirect jump may stop wherever it goes. */
+  readonly indirect: boolean;
+  readonly goer: Goer;
+}
+
+const CLEAN: Dirty = { x: 0, f: 0 };
+
+/** What is still dirty on the edges out of a block: nothing, except in a loop. */
+function carried(c: Context, block: number): Dirty {
+  const { loopOf, dirtyOut } = c.registers;
+  return loopOf[block]! < 0 ? CLEAN : { x: dirtyOut.x[block]!, f: dirtyOut.f[block]! };
+}
+
+/** Goes to `rel`, within the region if that has it. */
+function emitEdge(c: Context, edge: Edge, rel: number): void {
+  const { fr, region, registers } = c;
+  const { from, block } = edge;
+  const { f } = fr;
+  const dirty = carried(c, block);
+  const page = pageOf(rel);
+  const samePage = page === pageOf(from.rel) && page === pageOf(from.rel + from.length - 1);
+  const mayStop = edge.indirect || !samePage || rel <= from.rel;
+  const succ = region.blockAt.get(rel);
+  if (succ === undefined) {
+    if (mayStop) emitExit(fr, dirty, () => pushAddress(fr, rel), from.left - 1);
+    else emitNoStopExit(fr, dirty, rel, from.left - 1);
+    return;
+  }
+  const left = leftAt(c, rel);
+  const delta = from.left - 1 - left;
+  if (delta !== 0) {
+    pushFuel(fr, delta);
+    f.set(fr.fuel);
+  }
+  if (mayStop) {
+    f.get(fr.fuel);
+    f.i32Const(-left);
+    f.op(Op.i32LeS);
+    if (!samePage) {
+      pageChanged(c, rel);
+      f.op(Op.i32Or);
+    }
+    f.if();
+    emitExit(fr, dirty, () => pushAddress(fr, rel), left);
+    f.end();
+  }
+  if (registers.loopOf[succ] !== registers.loopOf[block]) storeRegisters(fr, dirty);
+  edge.goer.go(succ);
+}
+
+/** A return or an indirect jump: compares with the return sites it may be for. */
+function emitIndirect(c: Context, edge: Edge, target: number): void {
+  const { fr, region } = c;
+  const { f } = fr;
+  for (const site of region.blocks[edge.block]!.returns) {
+    const rel = region.blocks[site]!.start;
+    f.get(target);
+    pushAddress(fr, rel);
+    f.op(Op.i64Eq);
+    f.if();
+    emitEdge(c, edge, rel);
+    f.end();
+  }
+  storeRegisters(fr, carried(c, edge.block));
+  emitReenter(c, edge, target);
+  emitExit(fr, CLEAN, () => f.get(target), edge.from.left - 1);
+}
+
+/** Enters again at `target` if this function has an entry there, and the run need not stop. */
+function emitReenter(c: Context, edge: Edge, target: number): void {
+  const { f, ea, entry, fuel, base } = c.fr;
+  f.get(target);
+  f.i64Const(-PAGE_SIZE);
+  f.op(Op.i64And);
+  f.tee(ea);
+  execEntry(f, ea);
+  f.tee(entry);
+  f.mem(Op.i64Load, TLB_EXEC_BASE);
+  f.op(Op.i64Eq);
+  f.if();
+  f.get(entry);
+  f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
+  f.get(target);
+  f.op(Op.i32WrapI64);
+  f.i32Const(PAGE_SIZE - 1);
+  f.op(Op.i32And);
+  f.i32Const(SLOT_SCALE);
+  f.op(Op.i32Shl);
+  f.op(Op.i32Add);
+  f.mem(Op.i32Load16U, SLOT_OP);
+  f.tee(entry);
+  f.i32Const(OP_REGION);
+  f.op(Op.i32GeU);
+  f.if();
+  f.get(entry);
+  f.i32Const(OP_REGION - 1);
+  f.op(Op.i32And);
+  f.i32Const(Math.log2(REGION_ENTRY_SIZE));
+  f.op(Op.i32Shl);
+  f.tee(entry);
+  f.mem(Op.i32Load16U, c.entries + ENTRY_FUNCTION);
+  f.i32Const(c.functionIndex);
+  f.op(Op.i32Eq);
+  f.get(ea);
+  f.get(entry);
+  f.mem(Op.i64Load16S, c.entries + ENTRY_PAGE);
+  f.i64Const(PAGE_SHIFT);
+  f.op(Op.i64Shl);
+  f.op(Op.i64Sub);
+  f.get(base);
+  f.op(Op.i64Eq);
+  f.op(Op.i32And);
+  f.get(fuel);
+  f.i32Const(1 - edge.from.left);
+  f.op(Op.i32GtS);
+  f.op(Op.i32And);
+  f.if();
+  pushFuel(c.fr, edge.from.left - 1);
+  f.set(fuel);
+  f.get(entry);
+  f.mem(Op.i32Load16U, c.entries + ENTRY_LABEL);
+  f.set(LABEL);
+  edge.goer.reenter();
+  f.end();
+  f.end();
+  f.end();
+}
+
+/** Leaves for the interpreter, before the instruction at `rel`. */
+function emitInterpret(c: Context, dirty: Dirty, rel: number): void {
+  const { f, where, whereLeft, fault } = c.fr;
+  storeRegisters(c.fr, dirty);
+  f.i32Const(rel);
+  f.set(where);
+  f.i32Const(leftAt(c, rel));
+  f.set(whereLeft);
+  f.br(fault);
+}
+
+/** Whether an instruction's halves are on different pages. */
+function straddles(insn: RegionInsn): boolean {
+  return pageOf(insn.rel + insn.length - 1) !== pageOf(insn.rel);
+}
+
+/** An instruction whose second half is on the next page: the interpreter's if that changed. */
+function emitStraddle(c: Context, dirty: Dirty, insn: RegionInsn): void {
+  if (!straddles(insn)) return;
+  pageChanged(c, insn.rel + insn.length);
+  c.fr.f.if();
+  emitInterpret(c, dirty, insn.rel);
+  c.fr.f.end();
+}
+
+const LEAVING = new Set<Format>(['LOAD', 'S', 'AMO', 'LR', 'FR', 'FU', 'R4']);
+
+/** Whether the region may be left at an instruction that does not end a block. */
+function mayLeave(insn: RegionInsn): boolean {
+  return LEAVING.has(INSN_TABLE[insn.row]!.format);
+}
+
+/** The dirty registers after an instruction. */
+function dirtyAfter(dirty: Dirty, insn: RegionInsn): Dirty {
+  return { x: dirty.x | writeOf(insn, 'x'), f: dirty.f | writeOf(insn, 'f') };
+}
+
+/**
+ * Emits instructions that end no block. Where one may leave the region, the registers that are
+ * dirty there have to be stored; as they only become more, the exits are one chain that stores
+ * the last ones first.
+ */
+function emitStraight(c: Context, insns: readonly RegionInsn[], start: Dirty): Dirty {
+  const { fr } = c;
+  const { f } = fr;
+  const steps: Dirty[] = [];
+  const stepOf: number[] = [];
+  let dirty = start;
+  for (const insn of insns) {
+    const top = steps.at(-1) ?? CLEAN;
+    if (mayLeave(insn) && (top.x !== dirty.x || top.f !== dirty.f)) steps.push(dirty);
+    stepOf.push(steps.length - 1);
+    dirty = dirtyAfter(dirty, insn);
+  }
+  const after = steps.length > 0 ? f.block() : 0;
+  const labels = steps.map(() => f.block());
+  let now = start;
+  insns.forEach((insn, i) => {
+    fr.leave = labels[stepOf[i]!] ?? fr.fault;
+    emitStraddle(c, now, insn);
+    c.emitter.emit(insn, SEMANTICS[insn.row]!);
+    now = dirtyAfter(now, insn);
+  });
+  fr.leave = fr.fault;
+  if (steps.length === 0) return dirty;
+  f.br(after);
+  for (let i = steps.length - 1; i >= 0; i--) {
+    f.end();
+    const below = i > 0 ? steps[i - 1]! : CLEAN;
+    storeRegisters(fr, { x: steps[i]!.x & ~below.x, f: steps[i]!.f & ~below.f });
+  }
+  f.br(fr.fault);
+  f.end();
+  return dirty;
+}
+
+/** Notes that the block at `rel` runs. */
+function emitMark(c: Context, rel: number): void {
+  const { f } = c.fr;
+  const { code } = c.region.pages.find(({ page }) => page === pageOf(rel))!;
+  f.i32Const(0);
+  f.i32Const(1);
+  f.mem(Op.i32Store8, code + CODE_MARKS + (rel & (PAGE_SIZE - 1)) / 2);
+}
+
+/** Emits a block. */
+function emitBlock(c: Context, number: number, goer: Goer): void {
+  const { fr, registers } = c;
+  const block = c.region.blocks[number]!;
+  emitMark(c, block.start);
+  const ends = block.end !== 'next' && block.end !== 'interpret';
+  const last = block.insns.at(-1);
+  const before = { x: registers.dirtyIn.x[number]!, f: registers.dirtyIn.f[number]! };
+  const dirty = emitStraight(c, ends ? block.insns.slice(0, -1) : block.insns, before);
+  if (last === undefined || block.end === 'interpret') {
+    emitInterpret(c, dirty, block.next);
+    return;
+  }
+  const edge: Edge = { block: number, from: last, goer, indirect: isIndirect(block) };
+  const keeps = registers.loopOf[number]! >= 0;
+  const flush = (set: Dirty): void => {
+    if (!keeps) storeRegisters(fr, set);
+  };
+  if (block.end === 'next') {
+    flush(dirty);
+    emitEdge(c, edge, block.next);
+    return;
+  }
+  emitStraddle(c, dirty, last);
+  if (block.end === 'trap') storeRegisters(fr, dirty);
+  if (block.end === 'branch') flush(dirty);
+  const link = dirtyAfter(dirty, last);
+  c.ends = {
+    taken: () => {
+      if (block.end !== 'branch') flush(link);
+      emitEdge(c, edge, block.target);
+    },
+    indirect: (target) => {
+      flush(link);
+      emitIndirect(c, edge, target);
+    },
+  };
+  c.emitter.emit(last, SEMANTICS[last.row]!);
+  if (block.end === 'branch') emitEdge(c, edge, block.next);
+}
+
+function newFrame(f: FunctionBuilder, calls: RegionCalls): RegionFrame {
+  return {
+    f,
+    calls,
+    base: 0,
+    fuel: 2,
+    x: new Int32Array(32).fill(-1),
+    fp: new Int32Array(32).fill(-1),
+    ea: f.local(I64),
+    entry: f.local(I32),
+    offset: f.local(I32),
+    where: f.local(I32),
+    whereLeft: f.local(I32),
+    fault: 0,
+    leave: 0,
+  };
+}
+
+/**
+ * The function of a region, with parameters REGION_PARAMS; its labels are region.flow.entries.
+ * @param functionIndex its place in the table.
+ */
+export function emitRegion(
+  region: Region,
+  functionIndex: number,
+  calls: RegionCalls,
+  { ram, u16 }: Pick<CodePool, 'ram' | 'u16'>,
+): FunctionBuilder {
+  const f = new FunctionBuilder(REGION_PARAMS.length);
+  const fr = newFrame(f, calls);
+  allocateLocals(
+    f,
+    region.blocks.flatMap((block) => block.insns),
+    fr.x,
+    fr.fp,
+  );
+  const plan = planFlow(region.flow);
+  const registers = planRegisters(region.blocks, plan);
+  const c: Context = {
+    region,
+    fr,
+    u16,
+    emitter: new RegionEmitter(fr, {
+      taken: () => c.ends.taken(),
+      indirect: (target) => c.ends.indirect(target),
+    }),
+    registers,
+    functionIndex,
+    entries: ram.layout.regionEntriesBase,
+    ends: { taken: () => {}, indirect: () => {} },
+  };
+  fr.fault = f.block();
+  fr.leave = fr.fault;
+  emitFlow(
+    f,
+    plan,
+    LABEL,
+    (label) => emitEntry(c, region.flow.entries[label]!),
+    (block, goer) => emitBlock(c, block, goer),
+  );
+  f.op(Op.unreachable);
+  f.end();
+  pushFault(fr);
+  return f;
+}
+
+/** What entering at a block from outside takes: its registers, and fuel as slots.ts has it. */
+function emitEntry(c: Context, block: number): void {
+  const { fr, registers } = c;
+  loadRegisters(fr, { x: registers.live.x[block]!, f: registers.live.f[block]! });
+  pushFuel(fr, -c.region.blocks[block]!.insns[0]!.left);
+  fr.f.set(fr.fuel);
+}
+
+/** Pushes what a region returns at the instruction in `where`. */
+function pushFault({ f, base, where, whereLeft, fuel }: RegionFrame): void {
+  f.get(base);
+  f.get(where);
+  f.op(Op.i64ExtendI32S);
+  f.op(Op.i64Add);
+  f.i64Const(REGION_SPECIAL);
+  f.op(Op.i64Add);
+  f.get(fuel);
+  f.get(whereLeft);
+  f.op(Op.i32Add);
+}
