@@ -183,7 +183,9 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
     }
   } finally {
     if (flags.stats === true)
-      process.stderr.write(formatStats(machine.stats(), machine.jitStats(), performance.now() - started));
+      process.stderr.write(
+        formatStats(machine.stats(), machine.jitStats(), performance.now() - started),
+      );
     await machine.dispose();
     strace?.close();
     trace?.close();

@@ -22,8 +22,14 @@ function jitRows(jit: JitStats | null): (readonly [name: string, value: string])
   if (jit === null) return [];
   const { compiled, modules, dropped, insns, bytes, compileMs } = jit;
   return [
-    ['regions compiled', `${count(compiled)} in ${count(modules)} modules (${count(dropped)} dropped)`],
-    ['code compiled', `${count(insns)} instructions, ${formatBytes(bytes)}, ${compileMs.toFixed(0)} ms`],
+    [
+      'regions compiled',
+      `${count(compiled)} in ${count(modules)} modules (${count(dropped)} dropped)`,
+    ],
+    [
+      'code compiled',
+      `${count(insns)} instructions, ${formatBytes(bytes)}, ${compileMs.toFixed(0)} ms`,
+    ],
   ];
 }
 
@@ -32,11 +38,7 @@ function jitRows(jit: JitStats | null): (readonly [name: string, value: string])
  *
  * @param elapsedMs wall time of the program.
  */
-export function formatStats(
-  stats: MachineStats,
-  jit: JitStats | null,
-  elapsedMs: number,
-): string {
+export function formatStats(stats: MachineStats, jit: JitStats | null, elapsedMs: number): string {
   const mips = stats.instructions / (elapsedMs * 1000);
   const rows: readonly (readonly [name: string, value: string])[] = [
     ['time', `${(elapsedMs / 1000).toFixed(3)} s`],

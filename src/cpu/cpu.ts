@@ -7,6 +7,7 @@ import type { Ram } from '../arch/riscv/ram.ts';
 import { initTlb } from '../arch/riscv/tlb.ts';
 import { accessCsr, type TimeSource } from './csr_file.ts';
 import * as interp from './interp.ts';
+import { DECODE_ONLY } from './interp_region.ts';
 import {
   decodeAndCompile,
   Jit,
@@ -127,7 +128,7 @@ function importsOf(
     [interp.IMPORT_DROP_CODE]: (pfn: number) => dropCodePage(pool, pfn as Pfn),
     [interp.IMPORT_DECODE]:
       jit === null
-        ? (ip: number) => decodeSlots(pool, (ip & ~interp.DECODE_ONLY) >>> 0)
+        ? (ip: number) => decodeSlots(pool, (ip & ~DECODE_ONLY) >>> 0)
         : (ip: number) => decodeAndCompile(jit, ip >>> 0),
     [interp.IMPORT_SAMPLE_ENTRY]: jit === null ? () => {} : (id: number) => sampleEntry(jit, id),
     [interp.IMPORT_SAMPLE]: jit === null ? () => {} : (ip: number) => sample(jit, ip >>> 0),

@@ -12,18 +12,12 @@
 
 import { CAUSE_BUDGET } from '../arch/riscv/cause.ts';
 import { HART_FRM, HART_PC } from '../arch/riscv/hart_state.ts';
-import {
-  type MemLayout,
-  PAGE_SHIFT,
-  PAGE_SIZE,
-  REGION_ENTRY_SIZE,
-  TLB_ENTRY_SIZE,
-  TLB_EXEC_BASE,
-  TLB_EXEC_ENTRIES,
-} from '../arch/riscv/memlayout.ts';
+import { type MemLayout, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TLB_EXEC } from '../arch/riscv/tlb.ts';
 import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
+import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
+import { emitRegion } from './interp_region.ts';
 import { emitHelpers } from './wasm_functions.ts';
 import {
   advance,
@@ -34,15 +28,7 @@ import {
   settle,
   slotField16,
 } from './interp_frame.ts';
-import {
-  ENTRY_FUNCTION,
-  ENTRY_LABEL,
-  ENTRY_OP,
-  ENTRY_PAGE,
-  REGION_PARAMS,
-  REGION_RESULTS,
-  REGION_SPECIAL,
-} from './jit/abi.ts';
+import { REGION_PARAMS, REGION_RESULTS } from './jit/abi.ts';
 import { emitMmu } from './mmu.ts';
 import { SEMANTICS } from './semantics/all.ts';
 import { SlotEmitter } from './slot_emitter.ts';
@@ -50,10 +36,7 @@ import {
   CROSS_SLOTS,
   CROSS_WORD,
   END_SLOT,
-  ENTRIES_LEFT,
-  LANDINGS_LEFT,
   FIRST_INSN_OP,
-  OP_REGION,
   OP_SOFT_FLOAT,
   REGISTER_MASK,
   REGISTER_SHIFT,
@@ -66,7 +49,6 @@ import {
   SLOT_RD,
   SLOT_RS1,
   SLOT_RS2,
-  SLOT_SCALE,
   SLOT_SIZE,
 } from './slots.ts';
 import { type FunctionBuilder, I32, I64, type Label, ModuleBuilder, Op } from './wasm_encoder.ts';
@@ -78,8 +60,6 @@ export const IMPORT_DECODE = 'decode';
 export const IMPORT_DECODE_CROSS = 'decodeCross';
 export const IMPORT_CSR = 'csr';
 export const IMPORT_SOFT_FLOAT = 'softFloat';
-/** In the slot's offset, for IMPORT_DECODE: this instruction is for the interpreter. */
-export const DECODE_ONLY = 1;
 export const IMPORT_SAMPLE = 'sample';
 export const IMPORT_SAMPLE_ENTRY = 'sampleEntry';
 export const EXPORT_RUN = 'run';
@@ -88,8 +68,6 @@ export const EXPORT_EXECUTABLE = 'executable';
 
 /** Interpreted instructions between two looks at where the program is. */
 const SAMPLE_PERIOD = 1000;
-/** Times that a region is left for code that is not compiled, between two such looks. */
-const LANDING_PERIOD = 40;
 
 const RM_DYN = 7;
 const RM_RESERVED = 5;
@@ -100,63 +78,6 @@ function registerNumber(fr: Frame, push: Push): void {
   fr.f.op(Op.i32ShrU);
   fr.f.i32Const(REGISTER_MASK);
   fr.f.op(Op.i32And);
-}
-
-/**
- * Goes to `target` with the remaining budget in `fuel`: sets ip, pcBase and f. Branches to
- * `done` when the page cannot be fetched.
- */
-function emitGoto(fr: Frame): void {
-  const { f, target, entry, ip } = fr;
-  const code = fr.cause;
-  f.get(target);
-  f.i64Const(PAGE_SHIFT - Math.log2(TLB_ENTRY_SIZE));
-  f.op(Op.i64ShrU);
-  f.op(Op.i32WrapI64);
-  f.i32Const((TLB_EXEC_ENTRIES - 1) * TLB_ENTRY_SIZE);
-  f.op(Op.i32And);
-  f.tee(entry);
-  f.mem(Op.i64Load, TLB_EXEC_BASE);
-  f.get(target);
-  f.i64Const(-PAGE_SIZE);
-  f.op(Op.i64And);
-  f.op(Op.i64Eq);
-  f.if(I32);
-  f.get(entry);
-  f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
-  f.else();
-  f.get(target);
-  f.call(fr.calls.fetchPage);
-  f.end();
-  f.tee(code);
-  f.op(Op.i32Eqz);
-  f.if();
-  f.globalGet(fr.calls.trap);
-  f.set(fr.cause);
-  f.br(fr.done);
-  f.end();
-  f.get(code);
-  f.get(target);
-  f.op(Op.i32WrapI64);
-  f.i32Const(PAGE_SIZE - 2);
-  f.op(Op.i32And);
-  f.i32Const(SLOT_SCALE);
-  f.op(Op.i32Shl);
-  f.op(Op.i32Add);
-  f.set(ip);
-  f.get(target);
-  f.i64Const(-PAGE_SIZE);
-  f.op(Op.i64And);
-  f.get(code);
-  f.i32Const(SLOT_SCALE);
-  f.op(Op.i32ShrU);
-  f.op(Op.i64ExtendI32U);
-  f.op(Op.i64Sub);
-  f.set(fr.pcBase);
-  f.get(fr.fuel);
-  slotField16(fr, SLOT_LEFT);
-  f.op(Op.i32Sub);
-  f.set(fr.fuel);
 }
 
 /** End of a page: goes on at the next one. */
@@ -294,184 +215,6 @@ function emitHandlers(fr: Frame): void {
   emitSoftFloat(fr, () => illegal.illegal());
   f.end();
   emitRegion(fr);
-}
-
-/** Splits the whole remaining budget, in local `total`, at the end of the sample period in `fuel`. */
-function splitBudget(fr: Frame, total: number): void {
-  const { f, fuel, rest } = fr;
-  f.get(total);
-  f.get(fuel);
-  f.get(total);
-  f.get(fuel);
-  f.op(Op.i32LtS);
-  f.op(Op.select);
-  f.set(fuel);
-  f.get(total);
-  f.get(fuel);
-  f.op(Op.i32Sub);
-  f.set(rest);
-}
-
-/** `op` = operation of the slot that the region entry at ip stands in for. */
-function originalOp(fr: Frame): void {
-  const { f, op } = fr;
-  slotField16(fr, SLOT_OP);
-  f.tee(op);
-  f.i32Const(OP_REGION);
-  f.op(Op.i32GeU);
-  f.if();
-  regionEntry(fr);
-  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_OP);
-  f.set(op);
-  f.end();
-  f.get(op);
-  f.op(Op.i32Eqz);
-  f.if();
-  f.get(fr.ip);
-  f.i32Const(DECODE_ONLY);
-  f.op(Op.i32Or);
-  f.call(fr.calls.decode);
-  slotField16(fr, SLOT_OP);
-  f.set(op);
-  f.end();
-}
-
-/** Pushes the entry of `op`, less the table's base. */
-function regionEntry(fr: Frame): void {
-  fr.f.get(fr.op);
-  fr.f.i32Const(OP_REGION - 1);
-  fr.f.op(Op.i32And);
-  fr.f.i32Const(Math.log2(REGION_ENTRY_SIZE));
-  fr.f.op(Op.i32Shl);
-}
-
-/** Every so often, has the compiler look at a region that is entered. */
-function countEntry(fr: Frame): void {
-  const { f, entry } = fr;
-  f.i32Const(0);
-  f.i32Const(0);
-  f.mem(Op.i32Load, ENTRIES_LEFT);
-  f.i32Const(1);
-  f.op(Op.i32Sub);
-  f.tee(entry);
-  f.mem(Op.i32Store, ENTRIES_LEFT);
-  f.get(entry);
-  f.i32Const(0);
-  f.op(Op.i32LtS);
-  f.if();
-  f.i32Const(0);
-  pushPc(fr);
-  f.mem(Op.i64Store, HART_PC);
-  f.get(fr.op);
-  f.i32Const(OP_REGION - 1);
-  f.op(Op.i32And);
-  f.call(fr.calls.sampleEntry);
-  f.end();
-}
-
-/** A region was left for ip: goes on there; every so often, has the compiler look if it is not compiled. */
-function emitLanded(fr: Frame): void {
-  const { f, op, entry } = fr;
-  slotField16(fr, SLOT_OP);
-  f.tee(op);
-  f.i32Const(OP_REGION);
-  f.op(Op.i32GeU);
-  f.brIf(fr.dispatch);
-  f.i32Const(0);
-  f.i32Const(0);
-  f.mem(Op.i32Load, LANDINGS_LEFT);
-  f.i32Const(1);
-  f.op(Op.i32Sub);
-  f.tee(entry);
-  f.mem(Op.i32Store, LANDINGS_LEFT);
-  f.get(entry);
-  f.i32Const(0);
-  f.op(Op.i32GeS);
-  f.brIf(fr.dispatch);
-  f.i32Const(0);
-  f.i32Const(LANDING_PERIOD);
-  f.mem(Op.i32Store, LANDINGS_LEFT);
-  pushPc(fr);
-  f.set(fr.target);
-  settle(fr, 0);
-  emitSample(fr);
-}
-
-/** Has the compiler look at `target`, whose slot is at ip, and goes on there. */
-function emitSample(fr: Frame): void {
-  const { f } = fr;
-  f.i32Const(0);
-  f.get(fr.target);
-  f.mem(Op.i64Store, HART_PC);
-  f.get(fr.ip);
-  f.call(fr.calls.sample);
-  // It may have dropped this page's slots.
-  emitGoto(fr);
-  f.br(fr.loop);
-}
-
-/** The slot is the entry of a compiled region (jit/entries.ts): runs it, and goes where it says. */
-function emitRegion(fr: Frame): void {
-  const { f, entry, cause } = fr;
-  const total = entry;
-  countEntry(fr);
-  settle(fr, 0);
-  regionEntry(fr);
-  f.set(entry);
-  pushPc(fr);
-  f.i64Const(-PAGE_SIZE);
-  f.op(Op.i64And);
-  f.get(entry);
-  f.mem(Op.i64Load16S, fr.calls.regionEntries + ENTRY_PAGE);
-  f.i64Const(PAGE_SHIFT);
-  f.op(Op.i64Shl);
-  f.op(Op.i64Sub);
-  f.get(entry);
-  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_LABEL);
-  f.get(fr.fuel);
-  f.get(fr.rest);
-  f.op(Op.i32Add);
-  f.get(entry);
-  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_FUNCTION);
-  f.callIndirect(fr.calls.regionType);
-  f.set(total);
-  f.set(fr.target);
-  splitBudget(fr, total);
-  f.get(fr.target);
-  f.op(Op.i32WrapI64);
-  f.i32Const(REGION_SPECIAL);
-  f.op(Op.i32And);
-  f.op(Op.i32Eqz);
-  f.if();
-  emitGoto(fr);
-  f.get(fr.fuel);
-  f.i32Const(0);
-  f.op(Op.i32LtS);
-  f.brIf(fr.tired);
-  emitLanded(fr);
-  f.end();
-  f.get(fr.target);
-  f.i64Const(-2);
-  f.op(Op.i64And);
-  f.set(fr.target);
-  f.globalGet(fr.calls.trap);
-  f.tee(cause);
-  f.i32Const(0);
-  f.op(Op.i32GtS);
-  f.brIf(fr.done);
-  f.get(cause);
-  f.set(fr.op);
-  f.i32Const(0);
-  f.globalSet(fr.calls.trap);
-  f.i32Const(0);
-  f.globalSet(fr.calls.stale);
-  emitGoto(fr);
-  f.get(fr.op);
-  f.if();
-  emitLanded(fr);
-  f.end();
-  originalOp(fr);
-  f.br(fr.dispatch);
 }
 
 /**

@@ -11,8 +11,8 @@
  * region(base, label, fuel) -> (pc, fuel): base is the address of the region's first page, `page`
  * pages before that of the entry; fuel is the budget. The result's
  * pc is where to go on, with whatever code is there. REGION_SPECIAL in it means something else,
- * by the `trap` global: > 0, that trap happened at pc; REGION_INTERPRET, the instruction at pc is
- * one for the interpreter; REGION_NO_STOP, go on at pc, which is no place for a run to stop.
+ * by the `trap` global: > 0, that trap happened at pc; 0, the instruction at pc is one for the
+ * interpreter; REGION_NO_STOP, go on at pc, which is no place for a run to stop.
  */
 
 import { I32, I64 } from '../wasm_encoder.ts';
@@ -26,7 +26,6 @@ export const REGION_PARAMS = [I64, I32, I32] as const;
 export const REGION_RESULTS = [I64, I32] as const;
 
 export const REGION_SPECIAL = 1;
-export const REGION_INTERPRET = 0;
 export const REGION_NO_STOP = -1;
 
 /** Exports of the interpreter's module that regions import. */

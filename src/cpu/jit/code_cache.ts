@@ -167,7 +167,6 @@ export function linkJit(
 
 /** The program was at slot `ip` when a sample was taken; HART_PC is its address. */
 export function sample(jit: Jit, ip: number): void {
-  (jit as any).ns = ((jit as any).ns ?? 0) + 1;
   const index = (ip - jit.pool.ram.layout.codePoolBase) / SLOT_SIZE;
   if (jit.pending.length > 0 && ++jit.waited >= BATCH_SAMPLES) {
     jit.waited = 0;
@@ -330,7 +329,7 @@ function compileAt(jit: Jit, ip: number): void {
   if (region === null) return;
   pending.push({ slot: ip, region });
   if (jit.threshold === 0) sweep(jit, ip, region);
-  if (jit.threshold === 0 || pending.length >= BATCH_REGIONS) compilePending(jit);
+  if (pending.length >= (jit.threshold < BATCH_REGIONS ? 1 : BATCH_REGIONS)) compilePending(jit);
 }
 
 /** Address after the instructions that follow `rel` without a gap in the region. */

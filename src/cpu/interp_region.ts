@@ -1,0 +1,163 @@
+/** The interpreter's side of compiled regions (jit/abi.ts): entering one, and going on after it. */
+
+import { HART_PC } from '../arch/riscv/hart_state.ts';
+import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../arch/riscv/memlayout.ts';
+import { type Frame, pushPc, settle, slotField16 } from './interp_frame.ts';
+import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
+import { ENTRY_FUNCTION, ENTRY_LABEL, ENTRY_OP, ENTRY_PAGE, REGION_SPECIAL } from './jit/abi.ts';
+import { ENTRIES_LEFT, LANDINGS_LEFT, OP_REGION, SLOT_OP } from './slots.ts';
+import { Op } from './wasm_encoder.ts';
+
+/** In the slot's offset, for IMPORT_DECODE: this instruction is for the interpreter. */
+export const DECODE_ONLY = 1;
+/** Times that a region is left for code that is not compiled, until the compiler looks at it. */
+const LANDING_PERIOD = 40;
+
+/** `op` = operation of the slot that the region entry at ip stands in for. */
+function originalOp(fr: Frame): void {
+  const { f, op } = fr;
+  slotField16(fr, SLOT_OP);
+  f.tee(op);
+  f.i32Const(OP_REGION);
+  f.op(Op.i32GeU);
+  f.if();
+  regionEntry(fr);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_OP);
+  f.set(op);
+  f.end();
+  f.get(op);
+  f.op(Op.i32Eqz);
+  f.if();
+  f.get(fr.ip);
+  f.i32Const(DECODE_ONLY);
+  f.op(Op.i32Or);
+  f.call(fr.calls.decode);
+  slotField16(fr, SLOT_OP);
+  f.set(op);
+  f.end();
+}
+
+/** Pushes the entry of `op`, less the table's base. */
+function regionEntry(fr: Frame): void {
+  fr.f.get(fr.op);
+  fr.f.i32Const(OP_REGION - 1);
+  fr.f.op(Op.i32And);
+  fr.f.i32Const(Math.log2(REGION_ENTRY_SIZE));
+  fr.f.op(Op.i32Shl);
+}
+
+/** Every so often, has the compiler look at a region that is entered. */
+function countEntry(fr: Frame): void {
+  const { f, entry } = fr;
+  f.i32Const(0);
+  f.i32Const(0);
+  f.mem(Op.i32Load, ENTRIES_LEFT);
+  f.i32Const(1);
+  f.op(Op.i32Sub);
+  f.tee(entry);
+  f.mem(Op.i32Store, ENTRIES_LEFT);
+  f.get(entry);
+  f.i32Const(0);
+  f.op(Op.i32LtS);
+  f.if();
+  f.i32Const(0);
+  pushPc(fr);
+  f.mem(Op.i64Store, HART_PC);
+  f.get(fr.op);
+  f.i32Const(OP_REGION - 1);
+  f.op(Op.i32And);
+  f.call(fr.calls.sampleEntry);
+  f.end();
+}
+
+/** A region was left for ip: goes on there; every so often, has the compiler look if it is not compiled. */
+function emitLanded(fr: Frame): void {
+  const { f, op, entry } = fr;
+  slotField16(fr, SLOT_OP);
+  f.tee(op);
+  f.i32Const(OP_REGION);
+  f.op(Op.i32GeU);
+  f.brIf(fr.dispatch);
+  f.i32Const(0);
+  f.i32Const(0);
+  f.mem(Op.i32Load, LANDINGS_LEFT);
+  f.i32Const(1);
+  f.op(Op.i32Sub);
+  f.tee(entry);
+  f.mem(Op.i32Store, LANDINGS_LEFT);
+  f.get(entry);
+  f.i32Const(0);
+  f.op(Op.i32GeS);
+  f.brIf(fr.dispatch);
+  f.i32Const(0);
+  f.i32Const(LANDING_PERIOD);
+  f.mem(Op.i32Store, LANDINGS_LEFT);
+  pushPc(fr);
+  f.set(fr.target);
+  settle(fr, 0);
+  emitSample(fr);
+}
+
+/** The slot is the entry of a compiled region (jit/entries.ts): runs it, and goes where it says. */
+export function emitRegion(fr: Frame): void {
+  const { f, entry, cause } = fr;
+  const total = entry;
+  countEntry(fr);
+  settle(fr, 0);
+  regionEntry(fr);
+  f.set(entry);
+  pushPc(fr);
+  f.i64Const(-PAGE_SIZE);
+  f.op(Op.i64And);
+  f.get(entry);
+  f.mem(Op.i64Load16S, fr.calls.regionEntries + ENTRY_PAGE);
+  f.i64Const(PAGE_SHIFT);
+  f.op(Op.i64Shl);
+  f.op(Op.i64Sub);
+  f.get(entry);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_LABEL);
+  f.get(fr.fuel);
+  f.get(fr.rest);
+  f.op(Op.i32Add);
+  f.get(entry);
+  f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_FUNCTION);
+  f.callIndirect(fr.calls.regionType);
+  f.set(total);
+  f.set(fr.target);
+  splitBudget(fr, total);
+  f.get(fr.target);
+  f.op(Op.i32WrapI64);
+  f.i32Const(REGION_SPECIAL);
+  f.op(Op.i32And);
+  f.op(Op.i32Eqz);
+  f.if();
+  emitGoto(fr);
+  f.get(fr.fuel);
+  f.i32Const(0);
+  f.op(Op.i32LtS);
+  f.brIf(fr.tired);
+  emitLanded(fr);
+  f.end();
+  f.get(fr.target);
+  f.i64Const(-2);
+  f.op(Op.i64And);
+  f.set(fr.target);
+  f.globalGet(fr.calls.trap);
+  f.tee(cause);
+  f.i32Const(0);
+  f.op(Op.i32GtS);
+  f.brIf(fr.done);
+  f.get(cause);
+  f.set(fr.op);
+  f.i32Const(0);
+  f.globalSet(fr.calls.trap);
+  f.i32Const(0);
+  f.globalSet(fr.calls.stale);
+  emitGoto(fr);
+  f.get(fr.op);
+  f.if();
+  emitLanded(fr);
+  f.end();
+  originalOp(fr);
+  f.br(fr.dispatch);
+}
