@@ -52,7 +52,7 @@ const IMPORT_SOFT_FLOAT = 'softFloat';
 const BATCH_REGIONS = 8;
 const BATCH_SAMPLES = 200;
 /** Entries of regions for one sample of them, and such samples for a look at joining regions. */
-const ENTRY_PERIOD = 1000;
+const ENTRY_PERIOD = 500;
 const JOIN_SAMPLES = 1024;
 const JOIN_SAMPLES_MAX = 65536;
 /** Regions after the one that runs that threshold 0 compiles with it. */
