@@ -21,22 +21,14 @@ export const JIT_AT_ONCE: Tier = { name: 'jit 0', jit: { enabled: true, threshol
 export const JIT_SOON: Tier = { name: 'jit 1', jit: { enabled: true, threshold: 1 } };
 export const JIT_DEFAULT: Tier = { name: 'jit', jit: { enabled: true } };
 
-/** A processor before compilers has one tier. */
-type AnyCpu = new (ram: Ram, host: CpuHost, jit?: TierJit) => Cpu;
-
 export function newCpu(ram: Ram, host: CpuHost, tier: Tier): Cpu {
-  return new (Cpu as AnyCpu)(ram, host, tier.jit);
+  return new Cpu(ram, host, tier.jit);
 }
 
 /** Regions compiled since the start; null if there is no compiler. */
 export function compiledRegions(cpu: Cpu): number | null {
-  const { jitStats } = cpu as { jitStats?: { compiled: number } | null };
-  return jitStats === undefined || jitStats === null ? null : jitStats.compiled;
+  return cpu.jitStats?.compiled ?? null;
 }
 
-/** Whether the processor has a compiler at all. */
-export const HAS_JIT = 'jitStats' in Cpu.prototype;
-
-export const TIERS: readonly Tier[] = HAS_JIT
-  ? [INTERPRETER, JIT_AT_ONCE, JIT_DEFAULT]
-  : [INTERPRETER];
+/** Short programs never get hot enough for JIT_DEFAULT: JIT_SOON stands for it where they are. */
+export const TIERS: readonly Tier[] = [INTERPRETER, JIT_AT_ONCE, JIT_SOON, JIT_DEFAULT];

@@ -67,6 +67,8 @@ function countEntry(fr: Frame): void {
   f.i32Const(OP_REGION - 1);
   f.op(Op.i32And);
   f.call(fr.calls.sampleEntry);
+  // It may have dropped the region.
+  f.br(fr.loop);
   f.end();
 }
 

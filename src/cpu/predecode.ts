@@ -1,6 +1,6 @@
 /** Fills the code pool: frames' instructions as slots (slots.ts), decoded when first executed. */
 
-import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { PAGE_SHIFT, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { icacheInvalidateFrame } from '../arch/riscv/icache.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
@@ -98,8 +98,20 @@ export function hasRoom(pool: CodePool): boolean {
   return pool.free.length > 0 || pool.next + CODE_PAGE_SIZE <= codePoolBase + codePoolBytes;
 }
 
+/** Frees the code pages of frames that were given other contents since. */
+function reclaimCodePages(pool: CodePool): void {
+  const { ram } = pool;
+  for (let code = ram.layout.codePoolBase; code < pool.next; code += CODE_PAGE_SIZE) {
+    const pfn = ram.u32[(code + END_SLOT + 8) >>> 2]! >>> PAGE_SHIFT;
+    if (ram.codeIndex[pfn]! >>> 0 === code) continue;
+    pool.observer?.dropPage(code);
+    pool.free.push(code);
+  }
+}
+
 /** A code page that no frame has; all of them if need be. */
 function takeCodePage(pool: CodePool): number {
+  if (!hasRoom(pool)) reclaimCodePages(pool);
   if (!hasRoom(pool)) dropAllCode(pool);
   const freed = pool.free.pop();
   if (freed !== undefined) return freed >>> 0;

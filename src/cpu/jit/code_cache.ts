@@ -57,13 +57,24 @@ const JOIN_SAMPLES = 1024;
 const JOIN_SAMPLES_MAX = 65536;
 /** Regions after the one that runs that threshold 0 compiles with it. */
 const SWEEP_REGIONS = 24;
+/** Guest instructions that may be compiled at a time, and how far eviction goes. */
+const MAX_CODE_INSNS = 400_000;
+const EVICT_TO = 0.75;
+/** Compiled code of a frame that was dropped so often is left to the interpreter. */
+const MAX_DROPS = 8;
+
+/** Where a region is entered: offset of the slot, and its address in the region. */
+interface Entry {
+  readonly slot: number;
+  readonly rel: number;
+}
 
 interface Compiled {
-  readonly region: Region;
   readonly joined: boolean;
   readonly functionIndex: number;
-  /** Offset of the slot by number of the entry. */
-  readonly entries: Map<number, number>;
+  readonly insns: number;
+  /** By number. */
+  readonly entries: Map<number, Entry>;
   /** Offsets of the code pages it was compiled from. */
   readonly pages: readonly number[];
 }
@@ -106,6 +117,15 @@ export class Jit implements CodeObserver {
   readonly freeFunctions: number[] = [];
   nextEntry = 0;
   nextFunction = 0;
+  /** All regions, the oldest first, and their instructions. */
+  readonly regions = new Set<Compiled>();
+  liveInsns = 0;
+  /** Regions kept at most: a quarter of the entries that there can be. */
+  readonly maxRegions: number;
+  /** How often compiled code of a frame was dropped, less how often it then got hot again. */
+  readonly drops: Uint8Array;
+  /** Set when the host refused to compile: its memory for code is used up. */
+  refused = false;
   /** Region by number of an entry. */
   readonly owners: Compiled[] = [];
   /** Samples of entries in the address space with this root table. */
@@ -125,6 +145,8 @@ export class Jit implements CodeObserver {
     this.pool = pool;
     this.table = table;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+    this.maxRegions = pool.ram.layout.regionEntries / 4;
+    this.drops = new Uint8Array(pool.ram.layout.nrFrames);
     this.samples = new Uint8Array(pool.ram.layout.codePoolBytes / SLOT_SIZE);
     pool.observer = this;
   }
@@ -135,6 +157,8 @@ export class Jit implements CodeObserver {
       if (stale(this.pending[i]!.region)) this.pending.splice(i, 1);
     const regions = this.byPage.get(code);
     if (regions === undefined) return;
+    const pfn = frameOf(this, code);
+    if (regions.size > 0 && this.drops[pfn]! < 255) this.drops[pfn]!++;
     for (const region of regions) unlink(this, region);
     this.byPage.delete(code);
   }
@@ -296,11 +320,8 @@ function joinedEntries(jit: Jit): number[] {
     seen.add(owner);
     const page = (jit.pool.u16[entryAt(jit, id) + ENTRY_PAGE / 2]! << 16) >> 16;
     const base = pc - (pc % PAGE_SIZE) - page * PAGE_SIZE;
-    const { region } = owner;
-    for (const block of region.flow.entries) {
-      const { start } = region.blocks[block]!;
-      if (hasRun(jit, slotOf(region, start))) addresses.push(base + start);
-    }
+    for (const { slot, rel } of owner.entries.values())
+      if (hasRun(jit, slot)) addresses.push(base + rel);
   }
   return addresses;
 }
@@ -324,7 +345,8 @@ function entryAt(jit: Jit, id: number): number {
 /** Finds the region at slot `ip` and has it compiled, with others that get hot soon. */
 function compileAt(jit: Jit, ip: number): void {
   const { pool, pending } = jit;
-  if (pool.u16[ip >>> 1]! >= OP_REGION || pending.some(({ slot }) => slot === ip)) return;
+  if (jit.refused || pool.u16[ip >>> 1]! >= OP_REGION) return;
+  if (pending.some(({ slot }) => slot === ip) || keepsChanging(jit, ip)) return;
   const region = findAt(jit, ip, ram32(jit, HART_PC) & (PAGE_SIZE - 1));
   if (region === null) return;
   pending.push({ slot: ip, region });
@@ -367,13 +389,45 @@ function ram32(jit: Jit, offset: number): number {
   return jit.pool.ram.u32[offset >>> 2]!;
 }
 
+/** The frame that a code page is of. */
+function frameOf(jit: Jit, code: number): number {
+  return jit.pool.ram.u32[(code + END_SLOT + 8) >>> 2]! >>> PAGE_SHIFT;
+}
+
+/** Whether the code of the slot at `ip` changes too often to be compiled. */
+function keepsChanging(jit: Jit, ip: number): boolean {
+  const code = ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
+  const pfn = frameOf(jit, code);
+  if (jit.drops[pfn]! < MAX_DROPS) return false;
+  // It may have become stable: each time that it is hot counts for that.
+  jit.drops[pfn]!--;
+  return true;
+}
+
 /** Whether the code that a region was found in is still that of its frames. */
 function isCurrent(jit: Jit, region: Region): boolean {
   const { ram } = jit.pool;
   return region.pages.every(({ code }) => {
-    const frame = ram.u32[(code + END_SLOT + 8) >>> 2]!;
-    return ram.codeIndex[frame >>> PAGE_SHIFT]! >>> 0 === code;
+    return ram.codeIndex[frameOf(jit, code)]! >>> 0 === code;
   });
+}
+
+/** Puts a module's functions into the table; takes them out again if the host cannot compile it. */
+function instantiate(jit: Jit, bytes: Uint8Array<ArrayBuffer>, functions: readonly number[]): void {
+  const { stats } = jit;
+  try {
+    // An instance that imports a table would get a copy of it.
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), jit.imports);
+    for (const index of functions) jit.table.set(index, exports[`${index}`]);
+    stats.compiled += functions.length;
+    stats.modules++;
+    stats.bytes += bytes.length;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    jit.refused = true;
+    for (const region of [...jit.regions])
+      if (functions.includes(region.functionIndex)) unlink(jit, region);
+  }
 }
 
 /** Compiles all that is pending, as one module: a module costs more than a region. */
@@ -396,15 +450,8 @@ function compilePending(jit: Jit): void {
     functions.push(functionIndex);
     stats.insns += region.insnCount;
   }
-  if (functions.length > 0) {
-    const bytes = m.encode();
-    // An instance that imports a table would get a copy of it.
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), jit.imports);
-    for (const index of functions) jit.table.set(index, exports[`${index}`]);
-    stats.compiled += functions.length;
-    stats.modules++;
-    stats.bytes += bytes.length;
-  }
+  if (functions.length > 0) instantiate(jit, m.encode(), functions);
+  evict(jit);
   stats.compileMs += performance.now() - start;
 }
 
@@ -446,7 +493,13 @@ function declareImports(m: ModuleBuilder): RegionCalls {
 function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean): void {
   const { u16 } = jit.pool;
   const pages = region.pages.map((page) => page.code);
-  const compiled: Compiled = { region, joined: takeOver, functionIndex, entries: new Map(), pages };
+  const compiled: Compiled = {
+    joined: takeOver,
+    functionIndex,
+    insns: region.insnCount,
+    entries: new Map(),
+    pages,
+  };
   region.flow.entries.forEach((block, label) => {
     const rel = region.blocks[block]!.start;
     const slot = slotOf(region, rel);
@@ -455,7 +508,8 @@ function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean
     const taken = op >= OP_REGION;
     if (taken && !takeOver) return;
     const id = taken ? op - OP_REGION : takeEntry(jit);
-    if (id < 0) return;
+    // The region may have the same code at two addresses.
+    if (id < 0 || compiled.entries.has(id)) return;
     const at = entryAt(jit, id);
     if (taken) giveUpEntry(jit, id);
     else u16[at + ENTRY_OP / 2] = op;
@@ -463,9 +517,11 @@ function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean
     u16[at + ENTRY_LABEL / 2] = label;
     u16[at + ENTRY_PAGE / 2] = rel >> PAGE_SHIFT;
     u16[slot >>> 1] = OP_REGION + id;
-    compiled.entries.set(id, slot);
+    compiled.entries.set(id, { slot, rel });
     jit.owners[id] = compiled;
   });
+  jit.regions.add(compiled);
+  jit.liveInsns += compiled.insns;
   for (const code of pages) {
     const known = jit.byPage.get(code);
     if (known === undefined) jit.byPage.set(code, new Set([compiled]));
@@ -483,12 +539,24 @@ function giveUpEntry(jit: Jit, id: number): void {
 /** Takes a region's entries out; the function is collected once nothing runs it. */
 function unlink(jit: Jit, region: Compiled): void {
   const { u16 } = jit.pool;
-  for (const [id, slot] of region.entries) {
+  for (const [id, { slot }] of region.entries) {
     if (u16[slot >>> 1] === OP_REGION + id) u16[slot >>> 1] = u16[entryAt(jit, id) + ENTRY_OP / 2]!;
     jit.freeEntries.push(id);
   }
   for (const code of region.pages) jit.byPage.get(code)?.delete(region);
   jit.table.set(region.functionIndex, null);
   jit.freeFunctions.push(region.functionIndex);
+  jit.regions.delete(region);
+  jit.liveInsns -= region.insns;
   jit.stats.dropped++;
+}
+
+/** Makes room by dropping the regions compiled first; what is hot comes back. */
+function evict(jit: Jit): void {
+  if (jit.liveInsns <= MAX_CODE_INSNS && jit.regions.size <= jit.maxRegions) return;
+  const [insns, regions] = [MAX_CODE_INSNS * EVICT_TO, jit.maxRegions * EVICT_TO];
+  for (const region of jit.regions) {
+    if (jit.liveInsns <= insns && jit.regions.size <= regions) return;
+    unlink(jit, region);
+  }
 }
