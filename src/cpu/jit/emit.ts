@@ -30,6 +30,7 @@ import {
   REGION_PARAMS,
   REGION_SPECIAL,
 } from './abi.ts';
+import { findGroups } from './groups.ts';
 import { isIndirect, pageOf, type Region, type RegionInsn } from './region.ts';
 import {
   allocateLocals,
@@ -340,12 +341,16 @@ function dirtyAfter(dirty: Dirty, insn: RegionInsn): Dirty {
 function emitStraight(c: Context, insns: readonly RegionInsn[], start: Dirty): Dirty {
   const { fr } = c;
   const { f } = fr;
+  const groups = findGroups(insns);
+  c.emitter.groups = groups;
   const steps: Dirty[] = [];
   const stepOf: number[] = [];
   let dirty = start;
   for (const insn of insns) {
     const top = steps.at(-1) ?? CLEAN;
-    if (mayLeave(insn) && (top.x !== dirty.x || top.f !== dirty.f)) steps.push(dirty);
+    const group = groups.get(insn);
+    const leaves = mayLeave(insn) && (group === undefined || group.first === insn);
+    if (leaves && (top.x !== dirty.x || top.f !== dirty.f)) steps.push(dirty);
     stepOf.push(steps.length - 1);
     dirty = dirtyAfter(dirty, insn);
   }

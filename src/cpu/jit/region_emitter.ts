@@ -14,10 +14,14 @@ import { emitTlbEntry, emitTlbHit } from '../mmu.ts';
 import { needsSoftFloat } from '../predecode.ts';
 import { fOffset } from '../slots.ts';
 import { F64, type FunctionBuilder, I32, I64, type Label, Op } from '../wasm_encoder.ts';
+import { QUIET } from '../mmu_access.ts';
+import type { Group } from './groups.ts';
 import type { RegionInsn } from './region.ts';
 
 const RM_DYN = 7;
 const RM_RESERVED = 5;
+/** First number of the temporaries that groups use; the semantics' own are below. */
+const GROUP_TEMP = 100;
 /** Function and global indexes in a module of regions. */
 export interface RegionCalls {
   readonly trap: number;
@@ -65,6 +69,8 @@ export class RegionEmitter implements Emitter {
   readonly #fr: RegionFrame;
   readonly #ends: Ends;
   readonly #temps = new Map<string, number>();
+  /** Accesses that share a look into the TLB; set for each block. */
+  groups: ReadonlyMap<RegionInsn, Group> = new Map();
   #insn: RegionInsn = NO_INSN;
   #soft: Label = 0;
 
@@ -285,12 +291,12 @@ export class RegionEmitter implements Emitter {
     this.#leave();
   }
 
-  #effectiveAddress(): void {
+  #effectiveAddress(imm: number): void {
     const { f } = this;
     const { ea, entry } = this.#fr;
     this.x(1);
-    if (this.#insn.imm !== 0) {
-      this.imm();
+    if (imm !== 0) {
+      f.i64Const(imm);
       f.op(Op.i64Add);
     }
     f.set(ea);
@@ -309,17 +315,21 @@ export class RegionEmitter implements Emitter {
     f.get(this.#fr.offset);
   }
 
-  /** Pushes the offset of the `size` bytes at rs1 + imm. */
-  #offset(base: typeof TLB_READ_BASE | typeof TLB_WRITE_BASE, kind: number, size: Size): void {
+  /**
+   * Pushes the memory offset of [rs1 + imm, + span), which are on one page; leaves if they are not.
+   * @param quiet the interpreter finds out why not.
+   */
+  #look(imm: number, span: number, write: boolean, quiet: number): void {
     const { f } = this;
     const { ea, entry, calls } = this.#fr;
-    this.#effectiveAddress();
+    const base = write ? TLB_WRITE_BASE : TLB_READ_BASE;
+    this.#effectiveAddress(imm);
     f.get(entry);
     f.mem(Op.i64Load, base);
     f.get(ea);
-    if (size > 1) {
+    if (span > 1) {
       // The last byte's page: a hit only if it is that of the first, whose entry it is.
-      f.i64Const(size - 1);
+      f.i64Const(span - 1);
       f.op(Op.i64Add);
     }
     f.i64Const(-PAGE_SIZE);
@@ -333,29 +343,44 @@ export class RegionEmitter implements Emitter {
     f.op(Op.i32Add);
     f.else();
     f.get(ea);
-    f.i32Const(size);
-    f.i32Const(kind);
+    f.i32Const(span);
+    f.i32Const((write ? TLB_WRITE : TLB_READ) | quiet);
     f.call(calls.refill);
     this.#checkOffset();
     f.end();
   }
 
+  /** Pushes the memory offset of the operand, less what this returns. */
+  #operand(size: Size, write: boolean): number {
+    const insn = this.#insn;
+    const group = this.groups.get(insn);
+    if (group === undefined) {
+      this.#look(insn.imm, size, write, 0);
+      return 0;
+    }
+    const local = this.temp(I32, GROUP_TEMP + group.local);
+    if (group.first === insn) {
+      this.#look(group.min, group.span, write, QUIET);
+      this.f.tee(local);
+    } else this.f.get(local);
+    return insn.imm - group.min;
+  }
+
   load(opcode: number, size: Size): void {
-    this.#offset(TLB_READ_BASE, TLB_READ, size);
-    this.f.mem(opcode);
+    this.f.mem(opcode, this.#operand(size, false));
   }
 
   store(opcode: number, size: Size, value: Push): void {
-    this.#offset(TLB_WRITE_BASE, TLB_WRITE, size);
+    const offset = this.#operand(size, true);
     value();
-    this.f.mem(opcode);
+    this.f.mem(opcode, offset);
   }
 
   atomicOffset(size: 4 | 8, write: boolean): void {
     const { f } = this;
     const { ea, entry, calls } = this.#fr;
     const base = write ? TLB_WRITE_BASE : TLB_READ_BASE;
-    this.#effectiveAddress();
+    this.#effectiveAddress(0);
     emitTlbHit(f, entry, ea, base, size);
     f.if(I32);
     f.get(ea);
