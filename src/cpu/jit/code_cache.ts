@@ -48,12 +48,21 @@ import { findRegion, pageOf, type Region } from './region.ts';
 import type { RegionCalls } from './region_emitter.ts';
 
 const IMPORT_SOFT_FLOAT = 'softFloat';
-/** A module is compiled when this many regions are hot, or this many samples after the first. */
-const BATCH_REGIONS = 8;
+/** How long to wait for more before compiling. */
+interface Pace {
+  /** A module is compiled when this many regions are hot. */
+  readonly batchRegions: number;
+  /** Entries of regions for one sample of them, and such samples for a look at joining regions. */
+  readonly entryPeriod: number;
+  readonly joinSamples: number;
+}
+
+const PATIENT: Pace = { batchRegions: 8, entryPeriod: 500, joinSamples: 1024 };
+/** For tests, whose programs are short: with thresholds below EAGER_THRESHOLD. */
+const EAGER: Pace = { batchRegions: 1, entryPeriod: 3, joinSamples: 12 };
+const EAGER_THRESHOLD = 8;
+/** A module is compiled at the latest this many samples after the first region of it got hot. */
 const BATCH_SAMPLES = 200;
-/** Entries of regions for one sample of them, and such samples for a look at joining regions. */
-const ENTRY_PERIOD = 500;
-const JOIN_SAMPLES = 1024;
 const JOIN_SAMPLES_MAX = 65536;
 /** Regions after the one that runs that threshold 0 compiles with it. */
 const SWEEP_REGIONS = 24;
@@ -132,7 +141,8 @@ export class Jit implements CodeObserver {
   readonly entered: { readonly id: number; readonly pc: number }[] = [];
   enteredRoot = 0;
   /** Such samples until regions are joined. */
-  joinAfter = JOIN_SAMPLES;
+  joinAfter: number;
+  readonly pace: Pace;
   /** Found, not yet compiled. */
   readonly pending: { readonly slot: number; readonly region: Region }[] = [];
   /** Samples since the first of them. */
@@ -145,6 +155,8 @@ export class Jit implements CodeObserver {
     this.pool = pool;
     this.table = table;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
+    this.pace = this.threshold < EAGER_THRESHOLD ? EAGER : PATIENT;
+    this.joinAfter = this.pace.joinSamples;
     this.maxRegions = pool.ram.layout.regionEntries / 4;
     this.drops = new Uint8Array(pool.ram.layout.nrFrames);
     this.samples = new Uint8Array(pool.ram.layout.codePoolBytes / SLOT_SIZE);
@@ -236,7 +248,7 @@ function findAt(jit: Jit, ip: number, rel: number): Region | null {
   const codePageOf = codePages(jit, pc - (pc % PAGE_SIZE));
   const { u16 } = jit.pool;
   const wants = (slot: number): boolean => jit.threshold === 0 || u16[slot >>> 1]! !== OP_UNDECODED;
-  const limits = { maxInsns: MAX_REGION_INSNS, wants };
+  const limits = { maxInsns: MAX_REGION_INSNS, wants, joined: false };
   return findRegion(jit.pool, (page) => (page === 0 ? code : codePageOf(page)), [rel], limits);
 }
 
@@ -260,7 +272,7 @@ function codePages(jit: Jit, base: number): (page: number) => number {
  */
 export function sampleEntry(jit: Jit, id: number): void {
   const { pool, entered } = jit;
-  pool.ram.i32[ENTRIES_LEFT >>> 2] = ENTRY_PERIOD + (entered.length & 15);
+  pool.ram.i32[ENTRIES_LEFT >>> 2] = jit.pace.entryPeriod + (entered.length & 15);
   const root = ram32(jit, HART_SATP);
   if (root !== jit.enteredRoot) {
     entered.length = 0;
@@ -294,7 +306,7 @@ function join(jit: Jit): void {
     (pc) => pc - base,
   );
   const wants = (slot: number): boolean => hasRun(jit, slot);
-  const limits = { maxInsns: MAX_JOINED_INSNS, wants };
+  const limits = { maxInsns: MAX_JOINED_INSNS, wants, joined: true };
   const region = findRegion(jit.pool, codePages(jit, base), starts, limits);
   if (region === null) return;
   jit.pending.push({ slot: -1, region });
@@ -351,7 +363,7 @@ function compileAt(jit: Jit, ip: number): void {
   if (region === null) return;
   pending.push({ slot: ip, region });
   if (jit.threshold === 0) sweep(jit, ip, region);
-  if (pending.length >= (jit.threshold < BATCH_REGIONS ? 1 : BATCH_REGIONS)) compilePending(jit);
+  if (pending.length >= jit.pace.batchRegions) compilePending(jit);
 }
 
 /** Address after the instructions that follow `rel` without a gap in the region. */
@@ -440,13 +452,13 @@ function compilePending(jit: Jit): void {
   const functions: number[] = [];
   for (const { slot, region } of jit.pending.splice(0)) {
     // It may be part of a region before it.
-    if (slot >= 0 && pool.u16[slot >>> 1]! >= OP_REGION) continue;
+    if (!region.joined && pool.u16[slot >>> 1]! >= OP_REGION) continue;
     if (!isCurrent(jit, region)) continue;
     const functionIndex = takeFunction(jit);
     if (functionIndex < 0) break;
     const body = emitRegion(region, functionIndex, calls, pool);
     m.add(REGION_PARAMS, REGION_RESULTS, body, `${functionIndex}`);
-    link(jit, region, functionIndex, slot < 0);
+    link(jit, region, functionIndex);
     functions.push(functionIndex);
     stats.insns += region.insnCount;
   }
@@ -487,14 +499,14 @@ function declareImports(m: ModuleBuilder): RegionCalls {
 }
 
 /**
- * Puts entries into the slots where the region begins.
- * @param takeOver take over the entries that other regions have there.
+ * Puts entries into the slots where the region begins. A joined one takes over the entries that
+ * other regions have there.
  */
-function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean): void {
+function link(jit: Jit, region: Region, functionIndex: number): void {
   const { u16 } = jit.pool;
   const pages = region.pages.map((page) => page.code);
   const compiled: Compiled = {
-    joined: takeOver,
+    joined: region.joined,
     functionIndex,
     insns: region.insnCount,
     entries: new Map(),
@@ -506,7 +518,7 @@ function link(jit: Jit, region: Region, functionIndex: number, takeOver: boolean
     decodeSlots(jit.pool, slot, 1);
     const op = u16[slot >>> 1]!;
     const taken = op >= OP_REGION;
-    if (taken && !takeOver) return;
+    if (taken && !region.joined) return;
     const id = taken ? op - OP_REGION : takeEntry(jit);
     // The region may have the same code at two addresses.
     if (id < 0 || compiled.entries.has(id)) return;

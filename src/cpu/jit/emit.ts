@@ -54,6 +54,10 @@ interface Context {
   /** The function's place in the table, and offset of the entries' table. */
   readonly functionIndex: number;
   readonly entries: number;
+  /** Dispatch targets: labels from here on enter without loading registers. */
+  readonly targets: number;
+  /** Whether indirect jumps within the region enter so. */
+  readonly keepsLocals: boolean;
   /** How the block that is being emitted goes on. */
   ends: Ends;
 }
@@ -239,6 +243,7 @@ function emitIndirect(c: Context, edge: Edge, target: number): void {
 /** Enters again at `target` if this function has an entry there, and the run need not stop. */
 function emitReenter(c: Context, edge: Edge, target: number): void {
   const { f, ea, entry, fuel, base } = c.fr;
+  const slot = c.fr.offset;
   f.get(target);
   f.i64Const(-PAGE_SIZE);
   f.op(Op.i64And);
@@ -257,6 +262,7 @@ function emitReenter(c: Context, edge: Edge, target: number): void {
   f.i32Const(SLOT_SCALE);
   f.op(Op.i32Shl);
   f.op(Op.i32Add);
+  f.tee(slot);
   f.mem(Op.i32Load16U, SLOT_OP);
   f.tee(entry);
   f.i32Const(OP_REGION);
@@ -289,6 +295,16 @@ function emitReenter(c: Context, edge: Edge, target: number): void {
   f.set(fuel);
   f.get(entry);
   f.mem(Op.i32Load16U, c.entries + ENTRY_LABEL);
+  if (c.keepsLocals) {
+    // Registers are in their locals already; fuel is what an edge leaves.
+    f.i32Const(c.targets);
+    f.op(Op.i32Add);
+    f.get(fuel);
+    f.get(slot);
+    f.mem(Op.i32Load16U, SLOT_LEFT);
+    f.op(Op.i32Sub);
+    f.set(fuel);
+  }
   f.set(LABEL);
   edge.goer.reenter();
   f.end();
@@ -463,7 +479,9 @@ export function emitRegion(
     fr.fp,
   );
   const plan = planFlow(region.flow);
-  const registers = planRegisters(region.blocks, plan);
+  // A region with one entry has no label for coming back as an edge.
+  const keepsLocals = region.joined && plan.targets.length > 1;
+  const registers = planRegisters(region.blocks, plan, keepsLocals);
   const c: Context = {
     region,
     fr,
@@ -474,6 +492,8 @@ export function emitRegion(
     }),
     registers,
     functionIndex,
+    targets: plan.targets.length,
+    keepsLocals,
     entries: ram.layout.regionEntriesBase,
     ends: { taken: () => {}, indirect: () => {} },
   };

@@ -69,6 +69,8 @@ export interface Region {
   readonly blockAt: ReadonlyMap<number, number>;
   readonly flow: Flow;
   readonly insnCount: number;
+  /** Made of several regions. */
+  readonly joined: boolean;
 }
 
 /** Gives the predecoded code of the page at a distance from the first one; 0 if there is none. */
@@ -79,6 +81,8 @@ export interface RegionLimits {
   readonly maxInsns: number;
   /** Whether code whose slot is at this offset is worth it. */
   readonly wants: (slot: number) => boolean;
+  /** The starts are those of regions that there are. */
+  readonly joined: boolean;
 }
 
 interface Discovery {
@@ -366,5 +370,5 @@ function buildRegion(d: Discovery, start: number): Region | null {
     entries: [...entries],
     reenters: blocks.some(isIndirect),
   };
-  return { pages, blocks, blockAt, flow, insnCount: d.insns.size };
+  return { pages, blocks, blockAt, flow, insnCount: d.insns.size, joined: d.limits.joined };
 }

@@ -171,7 +171,7 @@ export function planFlow(flow: Flow): Plan {
 export interface Goer {
   /** Goes on at a successor. */
   go(succ: number): void;
-  /** Enters again, as if from outside, at the entry that the label says. */
+  /** Goes to the root, to enter again: as if from outside at label i, or as an edge at targets.length + i. */
   reenter(): void;
 }
 
