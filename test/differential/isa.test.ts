@@ -17,7 +17,7 @@ import { INTERPRETER, JIT_AT_ONCE, JIT_SOON } from '../cpu_tiers.ts';
 import { Processor } from './processor.ts';
 import { Random } from './random.ts';
 
-const COUNT = Number(process.env['ISA_COUNT'] ?? 50_000);
+const COUNT = Number(process.env['ISA_COUNT'] ?? 20_000);
 const SEED = Number(process.env['ISA_SEED'] ?? 1);
 
 /** Runs in one executable, at most: it must fit in front of the data window. */
@@ -25,7 +25,11 @@ const RUNS_PER_IMAGE = 4000;
 /** And about how many instructions of the row's own are in it, so that a small count stays small. */
 const COUNT_PER_IMAGE = 60_000;
 
-const TIERS = [INTERPRETER, JIT_AT_ONCE, JIT_SOON];
+/** ISA_TIERS names those to run, such as "interpreter" or "jit 0,jit 1"; all if unset. */
+const NAMES = process.env['ISA_TIERS']?.split(',');
+const TIERS = [INTERPRETER, JIT_AT_ONCE, JIT_SOON].filter(
+  ({ name }) => NAMES === undefined || NAMES.includes(name),
+);
 
 /** Repetitions that make a program hot enough for a compiler that takes its time. */
 const REPEAT = 150;
