@@ -5,7 +5,7 @@
  * is forked shares it, and it is dropped with the slots of any of its pages.
  */
 
-import { HART_PC, HART_SATP } from '../../arch/riscv/hart_state.ts';
+import { HART_INSTRET, HART_PC, HART_SATP } from '../../arch/riscv/hart_state.ts';
 import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../../arch/riscv/memlayout.ts';
 import { HELPER_TYPES } from '../wasm_functions.ts';
 import {
@@ -69,6 +69,9 @@ const SWEEP_REGIONS = 24;
 /** Guest instructions that may be compiled at a time, and how far eviction goes. */
 const MAX_CODE_INSNS = 400_000;
 const EVICT_TO = 0.75;
+/** Compiled instructions that are free, and what a compiled one must be paid for with. */
+const BUDGET_BASE = 2000;
+const BUDGET_SHARE = 200_000;
 /** Compiled code of a frame that was dropped so often is left to the interpreter. */
 const MAX_DROPS = 8;
 
@@ -357,7 +360,7 @@ function entryAt(jit: Jit, id: number): number {
 /** Finds the region at slot `ip` and has it compiled, with others that get hot soon. */
 function compileAt(jit: Jit, ip: number): void {
   const { pool, pending } = jit;
-  if (jit.refused || pool.u16[ip >>> 1]! >= OP_REGION) return;
+  if (jit.refused || isOverBudget(jit) || pool.u16[ip >>> 1]! >= OP_REGION) return;
   if (pending.some(({ slot }) => slot === ip) || keepsChanging(jit, ip)) return;
   const region = findAt(jit, ip, ram32(jit, HART_PC) & (PAGE_SIZE - 1));
   if (region === null) return;
@@ -404,6 +407,13 @@ function ram32(jit: Jit, offset: number): number {
 /** The frame that a code page is of. */
 function frameOf(jit: Jit, code: number): number {
   return jit.pool.ram.u32[(code + END_SLOT + 8) >>> 2]! >>> PAGE_SHIFT;
+}
+
+/** Whether as much has been compiled as the program's length so far can pay for. */
+function isOverBudget({ pool: { ram }, stats, threshold }: Jit): boolean {
+  const at = HART_INSTRET >>> 2;
+  const retired = ram.u32[at]! + ram.u32[at + 1]! * 0x1_0000_0000;
+  return threshold >= EAGER_THRESHOLD && stats.insns > BUDGET_BASE + retired / BUDGET_SHARE;
 }
 
 /** Whether the code of the slot at `ip` changes too often to be compiled. */

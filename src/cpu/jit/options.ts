@@ -13,5 +13,5 @@ export interface JitOptions {
 export const DEFAULT_THRESHOLD = 150;
 
 /** Most instructions of a region that starts at one place, and of one that joins several. */
-export const MAX_REGION_INSNS = 150;
+export const MAX_REGION_INSNS = 300;
 export const MAX_JOINED_INSNS = 3000;
