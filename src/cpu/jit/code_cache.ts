@@ -61,6 +61,8 @@ const PATIENT: Pace = { batchRegions: 8, entryPeriod: 500, joinSamples: 1024 };
 /** For tests, whose programs are short: with thresholds below EAGER_THRESHOLD. */
 const EAGER: Pace = { batchRegions: 1, entryPeriod: 3, joinSamples: 12 };
 const EAGER_THRESHOLD = 8;
+/** Samples after which counts are halved. */
+const AGE_SAMPLES = 1 << 16;
 /** A module is compiled at the latest this many samples after the first region of it got hot. */
 const BATCH_SAMPLES = 200;
 const JOIN_SAMPLES_MAX = 65536;
@@ -122,7 +124,8 @@ export class Jit implements CodeObserver {
     bytes: 0,
     compileMs: 0,
   };
-  /** Samples by slot. */
+  /** Samples so far, and by slot. */
+  sampled = 0;
   readonly samples: Uint8Array;
   readonly byPage = new Map<number, Set<Compiled>>();
   readonly freeEntries: number[] = [];
@@ -206,6 +209,7 @@ export function linkJit(
 
 /** The program was at slot `ip` when a sample was taken; HART_PC is its address. */
 export function sample(jit: Jit, ip: number): void {
+  if (++jit.sampled % AGE_SAMPLES === 0) age(jit);
   const index = (ip - jit.pool.ram.layout.codePoolBase) / SLOT_SIZE;
   if (jit.pending.length > 0 && ++jit.waited >= BATCH_SAMPLES) {
     jit.waited = 0;
@@ -219,6 +223,12 @@ export function sample(jit: Jit, ip: number): void {
   }
   jit.samples[index] = 0;
   compileAt(jit, ip);
+}
+
+/** Halves all counts: what runs seldom but for ever is never hot. */
+function age({ pool, samples }: Jit): void {
+  const used = (pool.next - pool.ram.layout.codePoolBase) / SLOT_SIZE;
+  for (let i = 0; i < used; i++) samples[i]! >>= 1;
 }
 
 /**
