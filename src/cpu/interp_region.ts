@@ -5,7 +5,7 @@ import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../arch/riscv/memlayou
 import { type Frame, pushPc, settle, slotField16 } from './interp_frame.ts';
 import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
 import { ENTRY_FUNCTION, ENTRY_LABEL, ENTRY_OP, ENTRY_PAGE, REGION_SPECIAL } from './jit/abi.ts';
-import { ENTRIES_LEFT, LANDINGS_LEFT, OP_REGION, SLOT_OP } from './slots.ts';
+import { ENTRIES_LEFT, LANDINGS_LEFT, OP_REGION, SLOT_LEFT, SLOT_OP } from './slots.ts';
 import { Op } from './wasm_encoder.ts';
 
 /** In the slot's offset, for IMPORT_DECODE: this instruction is for the interpreter. */
@@ -135,8 +135,10 @@ export function emitRegion(fr: Frame): void {
   f.if();
   emitGoto(fr);
   f.get(fr.fuel);
+  slotField16(fr, SLOT_LEFT);
+  f.op(Op.i32Add);
   f.i32Const(0);
-  f.op(Op.i32LtS);
+  f.op(Op.i32LeS);
   f.brIf(fr.tired);
   emitLanded(fr);
   f.end();
