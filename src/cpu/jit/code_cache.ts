@@ -74,8 +74,12 @@ const EVICT_TO = 0.75;
 /** Compiled instructions that are free, and what a compiled one must be paid for with. */
 const BUDGET_BASE = 2000;
 const BUDGET_SHARE = 200_000;
-/** Compiled code of a frame that was dropped so often is left to the interpreter. */
+/**
+ * Compiled code of a frame that was dropped so often is left to the interpreter, until the frame
+ * got hot more often than SETTLE times without a change.
+ */
 const MAX_DROPS = 8;
+const SETTLE = 8;
 
 /** Where a region is entered: offset of the slot, and its address in the region. */
 interface Entry {
@@ -174,9 +178,8 @@ export class Jit implements CodeObserver {
     for (let i = this.pending.length - 1; i >= 0; i--)
       if (stale(this.pending[i]!.region)) this.pending.splice(i, 1);
     const regions = this.byPage.get(code);
+    countDrop(this, frameOf(this, code), regions !== undefined && regions.size > 0);
     if (regions === undefined) return;
-    const pfn = frameOf(this, code);
-    if (regions.size > 0 && this.drops[pfn]! < 255) this.drops[pfn]!++;
     for (const region of regions) unlink(this, region);
     this.byPage.delete(code);
   }
@@ -299,6 +302,8 @@ export function sampleEntry(jit: Jit, id: number): void {
 
 /** Compiles one region of all that was entered often. */
 function join(jit: Jit): void {
+  // Linking takes the entries of regions that work away from them.
+  if (jit.refused) return;
   const counts = new Map<number, number>();
   const functions = new Map<number, number>();
   for (const { id, pc } of jit.entered) {
@@ -426,6 +431,12 @@ function isOverBudget({ pool: { ram }, stats, threshold }: Jit): boolean {
   return threshold >= EAGER_THRESHOLD && stats.insns > BUDGET_BASE + retired / BUDGET_SHARE;
 }
 
+/** The code of a frame changed. */
+function countDrop(jit: Jit, pfn: number, wasCompiled: boolean): void {
+  if (wasCompiled) jit.drops[pfn]!++;
+  if (jit.drops[pfn]! >= MAX_DROPS) jit.drops[pfn] = MAX_DROPS + SETTLE;
+}
+
 /** Whether the code of the slot at `ip` changes too often to be compiled. */
 function keepsChanging(jit: Jit, ip: number): boolean {
   const code = ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
@@ -457,8 +468,10 @@ function instantiate(jit: Jit, bytes: Uint8Array<ArrayBuffer>, functions: readon
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     jit.refused = true;
+    const { dropped } = stats;
     for (const region of [...jit.regions])
       if (functions.includes(region.functionIndex)) unlink(jit, region);
+    stats.dropped = dropped;
   }
 }
 
