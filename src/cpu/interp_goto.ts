@@ -1,14 +1,9 @@
 /** How the interpreter comes to another address: by the execute TLB, with the budget split anew. */
 
 import { HART_PC } from '../arch/riscv/hart_state.ts';
-import {
-  PAGE_SHIFT,
-  PAGE_SIZE,
-  TLB_ENTRY_SIZE,
-  TLB_EXEC_BASE,
-  TLB_EXEC_ENTRIES,
-} from '../arch/riscv/memlayout.ts';
+import { PAGE_SIZE, TLB_EXEC_BASE } from '../arch/riscv/memlayout.ts';
 import { type Frame, slotField16 } from './interp_frame.ts';
+import { emitExecEntry } from './mmu.ts';
 import { SLOT_LEFT, SLOT_SCALE } from './slots.ts';
 import { I32, Op } from './wasm_encoder.ts';
 
@@ -19,12 +14,7 @@ import { I32, Op } from './wasm_encoder.ts';
 export function emitGoto(fr: Frame): void {
   const { f, target, entry, ip } = fr;
   const code = fr.cause;
-  f.get(target);
-  f.i64Const(PAGE_SHIFT - Math.log2(TLB_ENTRY_SIZE));
-  f.op(Op.i64ShrU);
-  f.op(Op.i32WrapI64);
-  f.i32Const((TLB_EXEC_ENTRIES - 1) * TLB_ENTRY_SIZE);
-  f.op(Op.i32And);
+  emitExecEntry(f, target);
   f.tee(entry);
   f.mem(Op.i64Load, TLB_EXEC_BASE);
   f.get(target);

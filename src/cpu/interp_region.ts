@@ -46,17 +46,22 @@ function regionEntry(fr: Frame): void {
   fr.f.op(Op.i32Shl);
 }
 
-/** Every so often, has the compiler look at a region that is entered. */
-function countEntry(fr: Frame): void {
-  const { f, entry } = fr;
+/** Counts the i32 at `counter` down by one, and pushes it. */
+function countDown({ f, entry }: Frame, counter: number): void {
   f.i32Const(0);
   f.i32Const(0);
-  f.mem(Op.i32Load, ENTRIES_LEFT);
+  f.mem(Op.i32Load, counter);
   f.i32Const(1);
   f.op(Op.i32Sub);
   f.tee(entry);
-  f.mem(Op.i32Store, ENTRIES_LEFT);
+  f.mem(Op.i32Store, counter);
   f.get(entry);
+}
+
+/** Every so often, has the compiler look at a region that is entered. */
+function countEntry(fr: Frame): void {
+  const { f } = fr;
+  countDown(fr, ENTRIES_LEFT);
   f.i32Const(0);
   f.op(Op.i32LtS);
   f.if();
@@ -74,20 +79,13 @@ function countEntry(fr: Frame): void {
 
 /** A region was left for ip: goes on there; every so often, has the compiler look if it is not compiled. */
 function emitLanded(fr: Frame): void {
-  const { f, op, entry } = fr;
+  const { f, op } = fr;
   slotField16(fr, SLOT_OP);
   f.tee(op);
   f.i32Const(OP_REGION);
   f.op(Op.i32GeU);
   f.brIf(fr.dispatch);
-  f.i32Const(0);
-  f.i32Const(0);
-  f.mem(Op.i32Load, LANDINGS_LEFT);
-  f.i32Const(1);
-  f.op(Op.i32Sub);
-  f.tee(entry);
-  f.mem(Op.i32Store, LANDINGS_LEFT);
-  f.get(entry);
+  countDown(fr, LANDINGS_LEFT);
   f.i32Const(0);
   f.op(Op.i32GeS);
   f.brIf(fr.dispatch);
@@ -100,7 +98,7 @@ function emitLanded(fr: Frame): void {
   emitSample(fr);
 }
 
-/** The slot is the entry of a compiled region (jit/entries.ts): runs it, and goes where it says. */
+/** The slot is the entry of a compiled region (jit/abi.ts): runs it, and goes where it says. */
 export function emitRegion(fr: Frame): void {
   const { f, entry, cause } = fr;
   const total = entry;

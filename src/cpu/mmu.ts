@@ -445,12 +445,20 @@ export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports
  * goes into the offset of the load that follows: ((va >> 12) % TLB_ENTRIES) * TLB_ENTRY_SIZE.
  */
 export function emitTlbEntry(f: FunctionBuilder, va: number): void {
-  const scale = Math.log2(TLB_ENTRY_SIZE);
+  entryOf(f, va, TLB_ENTRIES);
+}
+
+/** The same for the execute TLB. */
+export function emitExecEntry(f: FunctionBuilder, va: number): void {
+  entryOf(f, va, TLB_EXEC_ENTRIES);
+}
+
+function entryOf(f: FunctionBuilder, va: number, entries: number): void {
   f.get(va);
-  f.i64Const(PAGE_SHIFT - scale);
+  f.i64Const(PAGE_SHIFT - Math.log2(TLB_ENTRY_SIZE));
   f.op(Op.i64ShrU);
   f.op(Op.i32WrapI64);
-  f.i32Const((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE);
+  f.i32Const((entries - 1) * TLB_ENTRY_SIZE);
   f.op(Op.i32And);
 }
 

@@ -43,7 +43,7 @@ const CODE_POOL_SHARE = 32;
 const CODE_POOL_MIN = 1 << 20;
 const CODE_POOL_MAX = 64 << 20;
 
-/** Bytes of one region entry; see cpu/jit/entries.ts. */
+/** Bytes of one region entry; see cpu/jit/abi.ts. */
 export const REGION_ENTRY_SIZE = 8;
 /** A slot's operation field has 15 bits for the number of an entry. */
 const REGION_ENTRIES_MAX = 1 << 15;
@@ -56,7 +56,7 @@ export interface MemLayout {
   readonly nrFrames: number;
   /** One i32 a frame: 0, or the offset of the frame's predecoded code; see icache.ts. */
   readonly codeIndexBase: number;
-  /** Places at which compiled code can be entered; see cpu/jit/entries.ts. */
+  /** Places at which compiled code can be entered; see cpu/jit/abi.ts. */
   readonly regionEntriesBase: number;
   readonly regionEntries: number;
   readonly memMapBase: number;

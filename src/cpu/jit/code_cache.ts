@@ -44,10 +44,11 @@ import {
   MAX_JOINED_INSNS,
   MAX_REGION_INSNS,
 } from './options.ts';
-import { findRegion, pageOf, type Region } from './region.ts';
+import { findRegion, type Region, slotOf } from './region.ts';
 import type { RegionCalls } from './region_emitter.ts';
 
 const IMPORT_SOFT_FLOAT = 'softFloat';
+
 /** How long to wait for more before compiling. */
 interface Pace {
   /** A module is compiled when this many regions are hot. */
@@ -185,9 +186,7 @@ export class Jit implements CodeObserver {
   }
 
   dropAll(): void {
-    const all = new Set<Compiled>();
-    for (const regions of this.byPage.values()) for (const region of regions) all.add(region);
-    for (const region of all) unlink(this, region);
+    for (const region of this.regions) unlink(this, region);
     this.byPage.clear();
     this.samples.fill(0);
     this.pending.length = 0;
@@ -259,13 +258,13 @@ function codeOfFrame(jit: Jit, pfn: number): number {
  * is not to be had.
  */
 function findAt(jit: Jit, ip: number, rel: number): Region | null {
-  const code = ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
+  const code = codePageOf(jit, ip);
   const pc = currentPc(jit);
-  const codePageOf = codePages(jit, pc - (pc % PAGE_SIZE));
+  const others = codePages(jit, pc - (pc % PAGE_SIZE));
   const { u16 } = jit.pool;
   const wants = (slot: number): boolean => jit.threshold === 0 || u16[slot >>> 1]! !== OP_UNDECODED;
   const limits = { maxInsns: MAX_REGION_INSNS, wants, joined: false };
-  return findRegion(jit.pool, (page) => (page === 0 ? code : codePageOf(page)), [rel], limits);
+  return findRegion(jit.pool, (page) => (page === 0 ? code : others(page)), [rel], limits);
 }
 
 function currentPc(jit: Jit): number {
@@ -335,9 +334,9 @@ function join(jit: Jit): void {
 }
 
 /** Whether compiled code has run at this slot since marks were cleared. */
-function hasRun({ pool: { ram } }: Jit, slot: number): boolean {
-  const code = slot - ((slot - ram.layout.codePoolBase) % CODE_PAGE_SIZE);
-  return ram.u8[code + CODE_MARKS + (slot - code) / SLOT_SIZE] === 1;
+function hasRun(jit: Jit, slot: number): boolean {
+  const code = codePageOf(jit, slot);
+  return jit.pool.ram.u8[code + CODE_MARKS + (slot - code) / SLOT_SIZE] === 1;
 }
 
 /** Addresses of the entries, used lately, of the regions that were entered. */
@@ -360,11 +359,6 @@ function joinedEntries(jit: Jit): number[] {
 function clearMarks(jit: Jit): void {
   for (const code of jit.byPage.keys())
     jit.pool.ram.u8.fill(0, code + CODE_MARKS, code + CODE_PAGE_SIZE);
-}
-
-function slotOf(region: Region, rel: number): number {
-  const { code } = region.pages.find(({ page }) => page === pageOf(rel))!;
-  return code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE;
 }
 
 /** Index of an entry in the memory by halfword. */
@@ -419,6 +413,11 @@ function ram32(jit: Jit, offset: number): number {
   return jit.pool.ram.u32[offset >>> 2]!;
 }
 
+/** The code page of the slot at `ip`. */
+function codePageOf(jit: Jit, ip: number): number {
+  return ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
+}
+
 /** The frame that a code page is of. */
 function frameOf(jit: Jit, code: number): number {
   return jit.pool.ram.u32[(code + END_SLOT + 8) >>> 2]! >>> PAGE_SHIFT;
@@ -439,8 +438,7 @@ function countDrop(jit: Jit, pfn: number, wasCompiled: boolean): void {
 
 /** Whether the code of the slot at `ip` changes too often to be compiled. */
 function keepsChanging(jit: Jit, ip: number): boolean {
-  const code = ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
-  const pfn = frameOf(jit, code);
+  const pfn = frameOf(jit, codePageOf(jit, ip));
   if (jit.drops[pfn]! < MAX_DROPS) return false;
   // It may have become stable: each time that it is hot counts for that.
   jit.drops[pfn]!--;
@@ -450,9 +448,7 @@ function keepsChanging(jit: Jit, ip: number): boolean {
 /** Whether the code that a region was found in is still that of its frames. */
 function isCurrent(jit: Jit, region: Region): boolean {
   const { ram } = jit.pool;
-  return region.pages.every(({ code }) => {
-    return ram.codeIndex[frameOf(jit, code)]! >>> 0 === code;
-  });
+  return region.pages.every(({ code }) => ram.codeIndex[frameOf(jit, code)]! >>> 0 === code);
 }
 
 /** Puts a module's functions into the table; takes them out again if the host cannot compile it. */

@@ -5,22 +5,13 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   REGION_ENTRY_SIZE,
-  TLB_ENTRY_SIZE,
   TLB_EXEC_BASE,
-  TLB_EXEC_ENTRIES,
 } from '../../arch/riscv/memlayout.ts';
 import { type Format, INSN_TABLE } from '../insn_table.ts';
 import { SEMANTICS } from '../semantics/all.ts';
+import { emitExecEntry } from '../mmu.ts';
 import type { CodePool } from '../predecode.ts';
-import {
-  CODE_MARKS,
-  fOffset,
-  OP_REGION,
-  SLOT_LEFT,
-  SLOT_OP,
-  SLOT_SCALE,
-  SLOT_SIZE,
-} from '../slots.ts';
+import { CODE_MARKS, fOffset, OP_REGION, SLOT_LEFT, SLOT_OP, SLOT_SCALE } from '../slots.ts';
 import { FunctionBuilder, I32, I64, Op } from '../wasm_encoder.ts';
 import {
   ENTRY_FUNCTION,
@@ -31,10 +22,11 @@ import {
   REGION_SPECIAL,
 } from './abi.ts';
 import { findGroups } from './groups.ts';
-import { isIndirect, pageOf, type Region, type RegionInsn } from './region.ts';
+import { codeAt, isIndirect, pageOf, type Region, type RegionInsn, slotOf } from './region.ts';
 import {
   allocateLocals,
   type Ends,
+  pushAddress,
   type RegionCalls,
   RegionEmitter,
   type RegionFrame,
@@ -66,13 +58,6 @@ interface Context {
 interface Dirty {
   readonly x: number;
   readonly f: number;
-}
-
-/** Pushes the address `rel`. */
-function pushAddress(fr: RegionFrame, rel: number): void {
-  fr.f.get(fr.base);
-  fr.f.i64Const(rel);
-  fr.f.op(Op.i64Add);
 }
 
 /** Numbers of the bits in a mask. */
@@ -135,34 +120,22 @@ function emitNoStopExit(fr: RegionFrame, dirty: Dirty, rel: number, extra: numbe
 
 /** Instructions from `rel`, which is in the region's pages, to the end of its page. */
 function leftAt(c: Context, rel: number): number {
-  const { code } = c.region.pages.find(({ page }) => page === pageOf(rel))!;
-  return c.u16[(code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE + SLOT_LEFT) >>> 1]!;
-}
-
-/** Pushes the execute TLB's entry of the address in local `va`, less the TLB's base. */
-function execEntry(f: FunctionBuilder, va: number): void {
-  f.get(va);
-  f.i64Const(PAGE_SHIFT - Math.log2(TLB_ENTRY_SIZE));
-  f.op(Op.i64ShrU);
-  f.op(Op.i32WrapI64);
-  f.i32Const((TLB_EXEC_ENTRIES - 1) * TLB_ENTRY_SIZE);
-  f.op(Op.i32And);
+  return c.u16[(slotOf(c.region, rel) + SLOT_LEFT) >>> 1]!;
 }
 
 /** Pushes whether the page of `rel` is not mapped where the region expects it. */
 function pageChanged(c: Context, rel: number): void {
   const { f, entry, ea } = c.fr;
-  const page = pageOf(rel);
-  pushAddress(c.fr, page * PAGE_SIZE);
+  pushAddress(c.fr, pageOf(rel) * PAGE_SIZE);
   f.set(ea);
-  execEntry(f, ea);
+  emitExecEntry(f, ea);
   f.tee(entry);
   f.mem(Op.i64Load, TLB_EXEC_BASE);
   f.get(ea);
   f.op(Op.i64Ne);
   f.get(entry);
   f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
-  f.i32Const(c.region.pages.find((p) => p.page === page)!.code);
+  f.i32Const(codeAt(c.region, rel));
   f.op(Op.i32Ne);
   f.op(Op.i32Or);
 }
@@ -248,7 +221,7 @@ function emitReenter(c: Context, edge: Edge, target: number): void {
   f.i64Const(-PAGE_SIZE);
   f.op(Op.i64And);
   f.tee(ea);
-  execEntry(f, ea);
+  emitExecEntry(f, ea);
   f.tee(entry);
   f.mem(Op.i64Load, TLB_EXEC_BASE);
   f.op(Op.i64Eq);
@@ -395,7 +368,7 @@ function emitStraight(c: Context, insns: readonly RegionInsn[], start: Dirty): D
 /** Notes that the block at `rel` runs. */
 function emitMark(c: Context, rel: number): void {
   const { f } = c.fr;
-  const { code } = c.region.pages.find(({ page }) => page === pageOf(rel))!;
+  const code = codeAt(c.region, rel);
   f.i32Const(0);
   f.i32Const(1);
   f.mem(Op.i32Store8, code + CODE_MARKS + (rel & (PAGE_SIZE - 1)) / 2);

@@ -104,6 +104,21 @@ export function pageOf(rel: number): number {
   return rel >> PAGE_SHIFT;
 }
 
+/** Offset of the slot at `rel` of a page whose predecoded code is at `code`. */
+function slotIn(code: number, rel: number): number {
+  return code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE;
+}
+
+/** Offset of the predecoded code of the page of `rel`, which is the region's. */
+export function codeAt(region: Region, rel: number): number {
+  return region.pages.find(({ page }) => page === pageOf(rel))!.code;
+}
+
+/** Offset of the slot at `rel`. */
+export function slotOf(region: Region, rel: number): number {
+  return slotIn(codeAt(region, rel), rel);
+}
+
 function codePage(d: Discovery, page: number): number {
   let code = d.pages.get(page);
   if (code === undefined) {
@@ -145,7 +160,7 @@ function fetchInsn(d: Discovery, rel: number): RegionInsn | null {
 function isWanted(d: Discovery, rel: number): boolean {
   if (rel < -REACH || rel >= REACH) return false;
   const code = codePage(d, pageOf(rel));
-  return code !== 0 && d.limits.wants(code + ((rel & (PAGE_SIZE - 1)) / 2) * SLOT_SIZE);
+  return code !== 0 && d.limits.wants(slotIn(code, rel));
 }
 
 /** Instructions that end a block by their name. */

@@ -22,6 +22,7 @@ const RM_DYN = 7;
 const RM_RESERVED = 5;
 /** First number of the temporaries that groups use; the semantics' own are below. */
 const GROUP_TEMP = 100;
+
 /** Function and global indexes in a module of regions. */
 export interface RegionCalls {
   readonly trap: number;
@@ -60,6 +61,13 @@ export interface Ends {
   taken(): void;
   /** Goes to the address in a local. */
   indirect(target: number): void;
+}
+
+/** Pushes the address `rel`. */
+export function pushAddress(fr: RegionFrame, rel: number): void {
+  fr.f.get(fr.base);
+  fr.f.i64Const(rel);
+  fr.f.op(Op.i64Add);
 }
 
 const NO_INSN: RegionInsn = { ...newInsn(), rel: 0, length: 4, left: 0 };
@@ -233,18 +241,12 @@ export class RegionEmitter implements Emitter {
     this.f.br(this.#soft);
   }
 
-  #address(rel: number): void {
-    this.f.get(this.#fr.base);
-    this.f.i64Const(rel);
-    this.f.op(Op.i64Add);
-  }
-
   pc(): void {
-    this.#address(this.#insn.rel);
+    pushAddress(this.#fr, this.#insn.rel);
   }
 
   nextPc(): void {
-    this.#address(this.#insn.rel + this.#insn.length);
+    pushAddress(this.#fr, this.#insn.rel + this.#insn.length);
   }
 
   branch(condition: Push): void {
