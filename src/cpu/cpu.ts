@@ -1,5 +1,6 @@
 /** The processor: runs the hart whose state is in the memory until something needs the kernel. */
 
+import { sampleEntry } from './jit/join.ts';
 import { CAUSE_BUDGET, CAUSE_ILLEGAL_INSN } from '../arch/riscv/cause.ts';
 import { HART_INSTRET, HART_INTERRUPT, HART_PC, HART_TVAL } from '../arch/riscv/hart_state.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
@@ -8,14 +9,7 @@ import { initTlb } from '../arch/riscv/tlb.ts';
 import { accessCsr, type TimeSource } from './csr_file.ts';
 import * as interp from './interp.ts';
 import { DECODE_ONLY } from './interp_region.ts';
-import {
-  decodeAndCompile,
-  Jit,
-  type JitStats,
-  linkJit,
-  sample,
-  sampleEntry,
-} from './jit/code_cache.ts';
+import { decodeAndCompile, Jit, type JitStats, linkJit, sample } from './jit/code_cache.ts';
 import type { JitOptions } from './jit/options.ts';
 import {
   type CodePool,
@@ -62,7 +56,7 @@ export class Cpu {
     const imports = { [IMPORT_MODULE]: { ...own, [IMPORT_TABLE]: table } };
     const module = new WebAssembly.Module(interp.emitInterpreter(ram.layout));
     const { exports } = new WebAssembly.Instance(module, imports);
-    if (this.#jit !== null) linkJit(this.#jit, exports, own[interp.IMPORT_SOFT_FLOAT]!);
+    if (this.#jit !== null) linkJit(this.#jit, exports);
     this.#exports = exports as unknown as Exports;
   }
 

@@ -16,6 +16,7 @@ import { type MemLayout, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TLB_EXEC } from '../arch/riscv/tlb.ts';
 import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
+import { emitChain } from './interp_chain.ts';
 import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
 import { emitRegion } from './interp_region.ts';
 import { emitHelpers } from './wasm_functions.ts';
@@ -28,7 +29,14 @@ import {
   settle,
   slotField16,
 } from './interp_frame.ts';
-import { REGION_PARAMS, REGION_RESULTS } from './jit/abi.ts';
+import {
+  EXPORT_CHAIN,
+  EXPORT_CHAIN_NO_STOP,
+  EXPORT_SOFT_FLOAT,
+  REGION_PARAMS,
+  REGION_RESULTS,
+  SOFT_FLOAT_PARAMS,
+} from './jit/abi.ts';
 import { emitMmu } from './mmu.ts';
 import { SEMANTICS } from './semantics/all.ts';
 import { SlotEmitter } from './slot_emitter.ts';
@@ -51,7 +59,15 @@ import {
   SLOT_RS2,
   SLOT_SIZE,
 } from './slots.ts';
-import { type FunctionBuilder, I32, I64, type Label, ModuleBuilder, Op } from './wasm_encoder.ts';
+import {
+  type FunctionBuilder,
+  I32,
+  I64,
+  type Label,
+  ModuleBuilder,
+  Op,
+  TAIL_CALLS,
+} from './wasm_encoder.ts';
 
 /** Names of what the module imports and exports. */
 export const IMPORT_NEW_CODE = 'newCode';
@@ -384,6 +400,12 @@ function emitExecutable(f: FunctionBuilder, walk: number): void {
   f.call(walk);
 }
 
+/** Calls an import with its own parameters. */
+function emitForward(f: FunctionBuilder, target: number): void {
+  for (let i = 0; i < SOFT_FLOAT_PARAMS.length; i++) f.get(i);
+  f.call(target);
+}
+
 /** The interpreter module for a memory of the given layout. */
 export function emitInterpreter(layout: MemLayout): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder(layout.bytes / 65536);
@@ -395,13 +417,20 @@ export function emitInterpreter(layout: MemLayout): Uint8Array<ArrayBuffer> {
   const sample = m.import(IMPORT_SAMPLE, [I32], []);
   const sampleEntry = m.import(IMPORT_SAMPLE_ENTRY, [I32], []);
   const csr = m.import(IMPORT_CSR, [I32, I32, I32, I32], [I32]);
-  const softFloat = m.import(IMPORT_SOFT_FLOAT, [I32, I32, I32, I32, I32, I32], []);
+  const softFloat = m.import(IMPORT_SOFT_FLOAT, SOFT_FLOAT_PARAMS, []);
   const mmu = emitMmu(m, layout, { newCode, dropCode });
   const helpers = emitHelpers(m);
   const regionType = m.type(REGION_PARAMS, REGION_RESULTS);
   const regionEntries = layout.regionEntriesBase;
   const imports = { decode, decodeCross, sample, sampleEntry, csr, softFloat };
   const calls: Calls = { ...mmu, helpers, regionType, regionEntries, ...imports };
+  // For regions: a module that imports a function of JavaScript takes the host longer.
+  m.define(SOFT_FLOAT_PARAMS, [], (f) => emitForward(f, softFloat), EXPORT_SOFT_FLOAT);
+  if (TAIL_CALLS) {
+    m.define(REGION_RESULTS, REGION_RESULTS, (f) => emitChain(f, calls, true), EXPORT_CHAIN);
+    const [params, results] = [REGION_RESULTS, REGION_RESULTS];
+    m.define(params, results, (f) => emitChain(f, calls, false), EXPORT_CHAIN_NO_STOP);
+  }
   m.define([I32], [I32], (f) => emitRun(f, calls), EXPORT_RUN);
   m.define([I32, I32], [I32], (f) => emitFetch(f, mmu.walk), EXPORT_FETCH);
   m.define([I32, I32], [I32], (f) => emitExecutable(f, mmu.walk), EXPORT_EXECUTABLE);

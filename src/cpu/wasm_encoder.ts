@@ -150,6 +150,8 @@ const OP_BR = 0x0c;
 const OP_BR_IF = 0x0d;
 const OP_BR_TABLE = 0x0e;
 const OP_CALL_INDIRECT = 0x11;
+const OP_RETURN_CALL = 0x12;
+const OP_RETURN_CALL_INDIRECT = 0x13;
 const OP_LOCAL_GET = 0x20;
 const OP_LOCAL_SET = 0x21;
 const OP_LOCAL_TEE = 0x22;
@@ -317,6 +319,18 @@ export class FunctionBuilder {
   /** Calls the function of type `type` whose place in the imported table is on the stack. */
   callIndirect(type: number): void {
     this.code.byte(OP_CALL_INDIRECT);
+    this.code.u32(type);
+    this.code.u32(0);
+  }
+
+  /** As call and callIndirect, instead of returning: where TAIL_CALLS is true. */
+  returnCall(index: number): void {
+    this.code.byte(OP_RETURN_CALL);
+    this.code.u32(index);
+  }
+
+  returnCallIndirect(type: number): void {
+    this.code.byte(OP_RETURN_CALL_INDIRECT);
     this.code.u32(type);
     this.code.u32(0);
   }
@@ -578,3 +592,13 @@ export class ModuleBuilder {
     return out.bytes.slice(0, out.length);
   }
 }
+
+/** Whether the host has tail calls: the module is `(func (return_call 0))`. */
+export const TAIL_CALLS = WebAssembly.validate(
+  new Uint8Array([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...[SECTION_TYPE, 4, 1, 0x60, 0, 0],
+    ...[SECTION_FUNCTION, 2, 1, 0],
+    ...[SECTION_CODE, 6, 1, 4, 0, OP_RETURN_CALL, 0, OP_END],
+  ]),
+);

@@ -25,6 +25,9 @@ export const ENTRY_PAGE = 6;
 export const REGION_PARAMS = [I64, I32, I32] as const;
 export const REGION_RESULTS = [I64, I32] as const;
 
+/** Operation, rd, rs1, rs2, rs3, rounding mode. */
+export const SOFT_FLOAT_PARAMS = [I32, I32, I32, I32, I32, I32] as const;
+
 export const REGION_SPECIAL = 1;
 export const REGION_NO_STOP = -1;
 
@@ -32,4 +35,8 @@ export const REGION_NO_STOP = -1;
 export const EXPORT_TRAP = 'trap';
 export const EXPORT_STALE = 'stale';
 export const EXPORT_REFILL = 'refill';
+/** Tail-called with what a region would return at a place where a run may stop; and where not. */
+export const EXPORT_CHAIN = 'chain';
+export const EXPORT_CHAIN_NO_STOP = 'chainNoStop';
+export const EXPORT_SOFT_FLOAT = 'runSoftFloat';
 export const EXPORT_ATOMIC = 'atomicOffset';

@@ -5,7 +5,7 @@
  * is forked shares it, and it is dropped with the slots of any of its pages.
  */
 
-import { HART_INSTRET, HART_PC, HART_SATP } from '../../arch/riscv/hart_state.ts';
+import { HART_INSTRET, HART_PC } from '../../arch/riscv/hart_state.ts';
 import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../../arch/riscv/memlayout.ts';
 import { HELPER_TYPES } from '../wasm_functions.ts';
 import {
@@ -15,39 +15,35 @@ import {
   hasRoom,
   newCodePage,
 } from '../predecode.ts';
+import { CODE_PAGE_SIZE, END_SLOT, OP_REGION, OP_UNDECODED, SLOT_SIZE } from '../slots.ts';
 import {
-  CODE_MARKS,
-  CODE_PAGE_SIZE,
-  END_SLOT,
-  ENTRIES_LEFT,
-  OP_REGION,
-  OP_UNDECODED,
-  SLOT_SIZE,
-} from '../slots.ts';
-import { I32, I64, IMPORT_MEMORY, IMPORT_MODULE, ModuleBuilder } from '../wasm_encoder.ts';
+  I32,
+  I64,
+  IMPORT_MEMORY,
+  IMPORT_MODULE,
+  ModuleBuilder,
+  TAIL_CALLS,
+} from '../wasm_encoder.ts';
 import {
   ENTRY_FUNCTION,
   ENTRY_LABEL,
   ENTRY_OP,
   ENTRY_PAGE,
   EXPORT_ATOMIC,
+  EXPORT_CHAIN,
+  EXPORT_CHAIN_NO_STOP,
   EXPORT_REFILL,
+  EXPORT_SOFT_FLOAT,
   EXPORT_STALE,
   EXPORT_TRAP,
   REGION_PARAMS,
   REGION_RESULTS,
+  SOFT_FLOAT_PARAMS,
 } from './abi.ts';
 import { emitRegion } from './emit.ts';
-import {
-  DEFAULT_THRESHOLD,
-  type JitOptions,
-  MAX_JOINED_INSNS,
-  MAX_REGION_INSNS,
-} from './options.ts';
+import { DEFAULT_THRESHOLD, type JitOptions, MAX_REGION_INSNS } from './options.ts';
 import { findRegion, type Region, slotOf } from './region.ts';
 import type { RegionCalls } from './region_emitter.ts';
-
-const IMPORT_SOFT_FLOAT = 'softFloat';
 
 /** How long to wait for more before compiling. */
 interface Pace {
@@ -66,7 +62,6 @@ const EAGER_THRESHOLD = 8;
 const AGE_SAMPLES = 1 << 16;
 /** A module is compiled at the latest this many samples after the first region of it got hot. */
 const BATCH_SAMPLES = 200;
-const JOIN_SAMPLES_MAX = 65536;
 /** Regions after the one that runs that threshold 0 compiles with it. */
 const SWEEP_REGIONS = 24;
 /** Guest instructions that may be compiled at a time, and how far eviction goes. */
@@ -88,7 +83,7 @@ interface Entry {
   readonly rel: number;
 }
 
-interface Compiled {
+export interface Compiled {
   readonly joined: boolean;
   readonly functionIndex: number;
   readonly insns: number;
@@ -194,17 +189,12 @@ export class Jit implements CodeObserver {
 }
 
 /** Connects the compiler to the interpreter's module. */
-export function linkJit(
-  jit: Jit,
-  exports: InterpreterExports,
-  softFloat: WebAssembly.ImportValue,
-): void {
+export function linkJit(jit: Jit, exports: InterpreterExports): void {
   jit.executable = exports['executable'] as (lo: number, hi: number) => number;
   jit.imports = {
     [IMPORT_MODULE]: {
       ...(exports as Record<string, WebAssembly.ImportValue>),
       [IMPORT_MEMORY]: jit.pool.ram.memory,
-      [IMPORT_SOFT_FLOAT]: softFloat,
     },
   };
 }
@@ -267,12 +257,12 @@ function findAt(jit: Jit, ip: number, rel: number): Region | null {
   return findRegion(jit.pool, (page) => (page === 0 ? code : others(page)), [rel], limits);
 }
 
-function currentPc(jit: Jit): number {
+export function currentPc(jit: Jit): number {
   return ram32(jit, HART_PC + 4) * 0x1_0000_0000 + ram32(jit, HART_PC);
 }
 
 /** Code pages by their distance from the page at `base`. */
-function codePages(jit: Jit, base: number): (page: number) => number {
+export function codePages(jit: Jit, base: number): (page: number) => number {
   return (page) => {
     const address = base + page * PAGE_SIZE;
     if (address < 0 || address > Number.MAX_SAFE_INTEGER) return 0;
@@ -281,88 +271,8 @@ function codePages(jit: Jit, base: number): (page: number) => number {
   };
 }
 
-/**
- * A region was entered at entry `id`, at HART_PC. When many of these samples are of different
- * regions, the time goes into changing between them: they are joined to one.
- */
-export function sampleEntry(jit: Jit, id: number): void {
-  const { pool, entered } = jit;
-  pool.ram.i32[ENTRIES_LEFT >>> 2] = jit.pace.entryPeriod + (entered.length & 15);
-  const root = ram32(jit, HART_SATP);
-  if (root !== jit.enteredRoot) {
-    entered.length = 0;
-    jit.enteredRoot = root;
-  }
-  entered.push({ id, pc: currentPc(jit) });
-  if (entered.length < jit.joinAfter) return;
-  join(jit);
-  entered.length = 0;
-}
-
-/** Compiles one region of all that was entered often. */
-function join(jit: Jit): void {
-  // Linking takes the entries of regions that work away from them.
-  if (jit.refused) return;
-  const counts = new Map<number, number>();
-  const functions = new Map<number, number>();
-  for (const { id, pc } of jit.entered) {
-    counts.set(pc, (counts.get(pc) ?? 0) + 1);
-    const index = jit.pool.u16[entryAt(jit, id) + ENTRY_FUNCTION / 2]!;
-    functions.set(index, (functions.get(index) ?? 0) + 1);
-  }
-  const most = Math.max(...functions.values());
-  // A region that goes back to itself has what it can have.
-  if (most > jit.entered.length * 0.7) {
-    jit.joinAfter = Math.min(jit.joinAfter * 2, JOIN_SAMPLES_MAX);
-    return;
-  }
-  const hot = [...counts].filter(([, n]) => n > 1).sort((a, b) => b[1] - a[1]);
-  if (hot.length < 2) return;
-  const base = hot[0]![0] - (hot[0]![0] % PAGE_SIZE);
-  const starts = [...new Set([...hot.map(([pc]) => pc), ...joinedEntries(jit)])].map(
-    (pc) => pc - base,
-  );
-  const wants = (slot: number): boolean => hasRun(jit, slot);
-  const limits = { maxInsns: MAX_JOINED_INSNS, wants, joined: true };
-  const region = findRegion(jit.pool, codePages(jit, base), starts, limits);
-  if (region === null) return;
-  jit.pending.push({ slot: -1, region });
-  compilePending(jit);
-  clearMarks(jit);
-  jit.stats.joined++;
-  jit.joinAfter = Math.min(jit.joinAfter * 2, JOIN_SAMPLES_MAX);
-}
-
-/** Whether compiled code has run at this slot since marks were cleared. */
-function hasRun(jit: Jit, slot: number): boolean {
-  const code = codePageOf(jit, slot);
-  return jit.pool.ram.u8[code + CODE_MARKS + (slot - code) / SLOT_SIZE] === 1;
-}
-
-/** Addresses of the entries, used lately, of the regions that were entered. */
-function joinedEntries(jit: Jit): number[] {
-  const addresses: number[] = [];
-  const seen = new Set<Compiled>();
-  for (const { id, pc } of jit.entered) {
-    const owner = jit.owners[id];
-    if (owner === undefined || !owner.joined || seen.has(owner)) continue;
-    seen.add(owner);
-    const page = (jit.pool.u16[entryAt(jit, id) + ENTRY_PAGE / 2]! << 16) >> 16;
-    const base = pc - (pc % PAGE_SIZE) - page * PAGE_SIZE;
-    for (const { slot, rel } of owner.entries.values())
-      if (hasRun(jit, slot)) addresses.push(base + rel);
-  }
-  return addresses;
-}
-
-/** Forgets what ran, in all code pages. */
-function clearMarks(jit: Jit): void {
-  for (const code of jit.byPage.keys())
-    jit.pool.ram.u8.fill(0, code + CODE_MARKS, code + CODE_PAGE_SIZE);
-}
-
 /** Index of an entry in the memory by halfword. */
-function entryAt(jit: Jit, id: number): number {
+export function entryAt(jit: Jit, id: number): number {
   return (jit.pool.ram.layout.regionEntriesBase + id * REGION_ENTRY_SIZE) >>> 1;
 }
 
@@ -409,12 +319,12 @@ function sweep(jit: Jit, ip: number, first: Region): void {
   }
 }
 
-function ram32(jit: Jit, offset: number): number {
+export function ram32(jit: Jit, offset: number): number {
   return jit.pool.ram.u32[offset >>> 2]!;
 }
 
 /** The code page of the slot at `ip`. */
-function codePageOf(jit: Jit, ip: number): number {
+export function codePageOf(jit: Jit, ip: number): number {
   return ip - ((ip - jit.pool.ram.layout.codePoolBase) % CODE_PAGE_SIZE);
 }
 
@@ -472,7 +382,7 @@ function instantiate(jit: Jit, bytes: Uint8Array<ArrayBuffer>, functions: readon
 }
 
 /** Compiles all that is pending, as one module: a module costs more than a region. */
-function compilePending(jit: Jit): void {
+export function compilePending(jit: Jit): void {
   const { pool, stats } = jit;
   const start = performance.now();
   const { layout } = pool.ram;
@@ -515,7 +425,9 @@ function declareImports(m: ModuleBuilder): RegionCalls {
   return {
     refill: m.import(EXPORT_REFILL, access, [I32]),
     atomicOffset: m.import(EXPORT_ATOMIC, access, [I32]),
-    softFloat: m.import(IMPORT_SOFT_FLOAT, [I32, I32, I32, I32, I32, I32], []),
+    softFloat: m.import(EXPORT_SOFT_FLOAT, SOFT_FLOAT_PARAMS, []),
+    chain: TAIL_CALLS ? m.import(EXPORT_CHAIN, REGION_RESULTS, REGION_RESULTS) : -1,
+    chainNoStop: TAIL_CALLS ? m.import(EXPORT_CHAIN_NO_STOP, REGION_RESULTS, REGION_RESULTS) : -1,
     helpers: {
       mulhu: helper('mulhu'),
       mulErrorD: helper('mulErrorD'),

@@ -1,17 +1,13 @@
 /** One region as one wasm function. */
 
 import { HART_X } from '../../arch/riscv/hart_state.ts';
-import {
-  PAGE_SHIFT,
-  PAGE_SIZE,
-  REGION_ENTRY_SIZE,
-  TLB_EXEC_BASE,
-} from '../../arch/riscv/memlayout.ts';
+import { PAGE_SHIFT, PAGE_SIZE, TLB_EXEC_BASE } from '../../arch/riscv/memlayout.ts';
 import { type Format, INSN_TABLE } from '../insn_table.ts';
 import { SEMANTICS } from '../semantics/all.ts';
+import { findEntry } from '../interp_chain.ts';
 import { emitExecEntry } from '../mmu.ts';
 import type { CodePool } from '../predecode.ts';
-import { CODE_MARKS, fOffset, OP_REGION, SLOT_LEFT, SLOT_OP, SLOT_SCALE } from '../slots.ts';
+import { CODE_MARKS, fOffset, SLOT_LEFT } from '../slots.ts';
 import { FunctionBuilder, I32, I64, Op } from '../wasm_encoder.ts';
 import {
   ENTRY_FUNCTION,
@@ -46,10 +42,6 @@ interface Context {
   /** The function's place in the table, and offset of the entries' table. */
   readonly functionIndex: number;
   readonly entries: number;
-  /** Dispatch targets: labels from here on enter without loading registers. */
-  readonly targets: number;
-  /** Whether indirect jumps within the region enter so. */
-  readonly keepsLocals: boolean;
   /** How the block that is being emitted goes on. */
   ends: Ends;
 }
@@ -103,19 +95,39 @@ function pushFuel(fr: RegionFrame, n: number): void {
   fr.f.op(Op.i32Add);
 }
 
-/** Leaves the region: what `pc` pushes is where to go on, and `extra` + fuel is what remains. */
-function emitExit(fr: RegionFrame, dirty: Dirty, pc: () => void, extra: number): void {
-  storeRegisters(fr, dirty);
-  pc();
-  pushFuel(fr, extra);
-  fr.f.op(Op.return);
+/** fuel += n. */
+function addFuel(fr: RegionFrame, n: number): void {
+  if (n === 0) return;
+  pushFuel(fr, n);
+  fr.f.set(fr.fuel);
 }
 
-/** Leaves for an address outside the region, by an edge that is no place to stop. */
-function emitNoStopExit(fr: RegionFrame, dirty: Dirty, rel: number, extra: number): void {
-  fr.f.i32Const(REGION_NO_STOP);
-  fr.f.globalSet(fr.calls.trap);
-  emitExit(fr, dirty, () => pushAddress(fr, rel + REGION_SPECIAL), extra);
+/** Leaves the region for `rel`, with fuel + extra; `stops` if a run may stop there. */
+function emitExit(fr: RegionFrame, dirty: Dirty, rel: number, extra: number, stops: boolean): void {
+  storeRegisters(fr, dirty);
+  pushAddress(fr, rel);
+  fr.f.set(fr.goOn);
+  addFuel(fr, extra);
+  fr.f.br(stops ? fr.chain : fr.chainNoStop);
+}
+
+/** What exits of the region branch to: goes on at `goOn`, in the next region if there is one. */
+function emitChain({ f, calls, goOn, fuel }: RegionFrame, stops: boolean): void {
+  if (calls.chain >= 0) {
+    f.get(goOn);
+    f.get(fuel);
+    f.returnCall(stops ? calls.chain : calls.chainNoStop);
+    return;
+  }
+  f.get(goOn);
+  if (!stops) {
+    f.i32Const(REGION_NO_STOP);
+    f.globalSet(calls.trap);
+    f.i64Const(REGION_SPECIAL);
+    f.op(Op.i64Or);
+  }
+  f.get(fuel);
+  f.op(Op.return);
 }
 
 /** Instructions from `rel`, which is in the region's pages, to the end of its page. */
@@ -169,16 +181,12 @@ function emitEdge(c: Context, edge: Edge, rel: number): void {
   const mayStop = edge.indirect || !samePage || rel <= from.rel;
   const succ = region.blockAt.get(rel);
   if (succ === undefined) {
-    if (mayStop) emitExit(fr, dirty, () => pushAddress(fr, rel), from.left - 1);
-    else emitNoStopExit(fr, dirty, rel, from.left - 1);
+    emitExit(fr, dirty, rel, from.left - 1, mayStop);
     return;
   }
   const left = leftAt(c, rel);
   const delta = from.left - 1 - left;
-  if (delta !== 0) {
-    pushFuel(fr, delta);
-    f.set(fr.fuel);
-  }
+  addFuel(fr, delta);
   if (mayStop) {
     f.get(fr.fuel);
     f.i32Const(-left);
@@ -188,7 +196,7 @@ function emitEdge(c: Context, edge: Edge, rel: number): void {
       f.op(Op.i32Or);
     }
     f.if();
-    emitExit(fr, dirty, () => pushAddress(fr, rel), left);
+    emitExit(fr, dirty, rel, left, true);
     f.end();
   }
   if (registers.loopOf[succ] !== registers.loopOf[block]) storeRegisters(fr, dirty);
@@ -209,44 +217,17 @@ function emitIndirect(c: Context, edge: Edge, target: number): void {
     f.end();
   }
   storeRegisters(fr, carried(c, edge.block));
-  emitReenter(c, edge, target);
-  emitExit(fr, CLEAN, () => f.get(target), edge.from.left - 1);
+  f.get(target);
+  f.set(fr.goOn);
+  addFuel(fr, edge.from.left - 1);
+  edge.goer.reenter();
 }
 
-/** Enters again at `target` if this function has an entry there, and the run need not stop. */
-function emitReenter(c: Context, edge: Edge, target: number): void {
-  const { f, ea, entry, fuel, base } = c.fr;
-  const slot = c.fr.offset;
-  f.get(target);
-  f.i64Const(-PAGE_SIZE);
-  f.op(Op.i64And);
-  f.tee(ea);
-  emitExecEntry(f, ea);
-  f.tee(entry);
-  f.mem(Op.i64Load, TLB_EXEC_BASE);
-  f.op(Op.i64Eq);
-  f.if();
+/** Enters this function again at `goOn` if it has an entry there, with fuel; else goes on elsewhere. */
+function emitReenter(c: Context, enter: () => void): void {
+  const { f, ea, entry, base, goOn, chain } = c.fr;
+  findEntry(f, goOn, ea, entry, chain);
   f.get(entry);
-  f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
-  f.get(target);
-  f.op(Op.i32WrapI64);
-  f.i32Const(PAGE_SIZE - 1);
-  f.op(Op.i32And);
-  f.i32Const(SLOT_SCALE);
-  f.op(Op.i32Shl);
-  f.op(Op.i32Add);
-  f.tee(slot);
-  f.mem(Op.i32Load16U, SLOT_OP);
-  f.tee(entry);
-  f.i32Const(OP_REGION);
-  f.op(Op.i32GeU);
-  f.if();
-  f.get(entry);
-  f.i32Const(OP_REGION - 1);
-  f.op(Op.i32And);
-  f.i32Const(Math.log2(REGION_ENTRY_SIZE));
-  f.op(Op.i32Shl);
-  f.tee(entry);
   f.mem(Op.i32Load16U, c.entries + ENTRY_FUNCTION);
   f.i32Const(c.functionIndex);
   f.op(Op.i32Eq);
@@ -259,30 +240,16 @@ function emitReenter(c: Context, edge: Edge, target: number): void {
   f.get(base);
   f.op(Op.i64Eq);
   f.op(Op.i32And);
-  f.get(fuel);
-  f.i32Const(1 - edge.from.left);
+  f.get(c.fr.fuel);
+  f.i32Const(0);
   f.op(Op.i32GtS);
   f.op(Op.i32And);
-  f.if();
-  pushFuel(c.fr, edge.from.left - 1);
-  f.set(fuel);
+  f.op(Op.i32Eqz);
+  f.brIf(chain);
   f.get(entry);
   f.mem(Op.i32Load16U, c.entries + ENTRY_LABEL);
-  if (c.keepsLocals) {
-    // Registers are in their locals already; fuel is what an edge leaves.
-    f.i32Const(c.targets);
-    f.op(Op.i32Add);
-    f.get(fuel);
-    f.get(slot);
-    f.mem(Op.i32Load16U, SLOT_LEFT);
-    f.op(Op.i32Sub);
-    f.set(fuel);
-  }
   f.set(LABEL);
-  edge.goer.reenter();
-  f.end();
-  f.end();
-  f.end();
+  enter();
 }
 
 /** Leaves for the interpreter, before the instruction at `rel`. */
@@ -429,6 +396,9 @@ function newFrame(f: FunctionBuilder, calls: RegionCalls): RegionFrame {
     where: f.local(I32),
     whereLeft: f.local(I32),
     fault: 0,
+    goOn: f.local(I64),
+    chain: 0,
+    chainNoStop: 0,
     leave: 0,
   };
 }
@@ -452,9 +422,7 @@ export function emitRegion(
     fr.fp,
   );
   const plan = planFlow(region.flow);
-  // A region with one entry has no label for coming back as an edge.
-  const keepsLocals = region.joined && plan.targets.length > 1;
-  const registers = planRegisters(region.blocks, plan, keepsLocals);
+  const registers = planRegisters(region.blocks, plan);
   const c: Context = {
     region,
     fr,
@@ -465,23 +433,29 @@ export function emitRegion(
     }),
     registers,
     functionIndex,
-    targets: plan.targets.length,
-    keepsLocals,
     entries: ram.layout.regionEntriesBase,
     ends: { taken: () => {}, indirect: () => {} },
   };
+  fr.chainNoStop = f.block();
+  fr.chain = f.block();
   fr.fault = f.block();
   fr.leave = fr.fault;
   emitFlow(
     f,
     plan,
     LABEL,
+    (enter) => emitReenter(c, enter),
     (label) => emitEntry(c, region.flow.entries[label]!),
     (block, goer) => emitBlock(c, block, goer),
   );
   f.op(Op.unreachable);
   f.end();
   pushFault(fr);
+  f.op(Op.return);
+  f.end();
+  emitChain(fr, true);
+  f.end();
+  emitChain(fr, false);
   return f;
 }
 

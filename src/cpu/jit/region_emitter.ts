@@ -30,6 +30,9 @@ export interface RegionCalls {
   readonly refill: number;
   readonly atomicOffset: number;
   readonly softFloat: number;
+  /** -1 without tail calls. */
+  readonly chain: number;
+  readonly chainNoStop: number;
   readonly helpers: Readonly<Record<Helper, number>>;
 }
 
@@ -49,6 +52,10 @@ export interface RegionFrame {
   /** Address of the instruction that leaves at `fault`, and its `left`. */
   readonly where: number;
   readonly whereLeft: number;
+  /** Where to go on, with fuel; at `chain` and `chainNoStop` that is done. */
+  readonly goOn: number;
+  chain: Label;
+  chainNoStop: Label;
   /** Leaves at the instruction in `where`; dirty registers are stored already. */
   fault: Label;
   /** Stores what is dirty before the current instruction, then goes to `fault`. */

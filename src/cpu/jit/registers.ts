@@ -10,7 +10,7 @@
  */
 
 import { INSN_TABLE } from '../insn_table.ts';
-import { type Block, isIndirect, type RegionInsn } from './region.ts';
+import type { Block, RegionInsn } from './region.ts';
 import { dominates, type Plan } from './structure.ts';
 
 /** By block, one word for each register file. */
@@ -105,20 +105,9 @@ function blockSets(blocks: readonly Block[], file: File): { uses: Int32Array; de
   return { uses, defs };
 }
 
-/**
- * @param reenters whether indirect jumps within the region go to its entries as they are, without
- * loading registers again.
- */
-export function planRegisters(
-  blocks: readonly Block[],
-  plan: Plan,
-  reenters: boolean,
-): RegisterPlan {
+export function planRegisters(blocks: readonly Block[], plan: Plan): RegisterPlan {
   const count = blocks.length;
-  const { entries } = plan.flow;
-  const succs = plan.flow.succs.map((list, i) =>
-    reenters && isIndirect(blocks[i]!) ? [...list, ...entries] : list,
-  );
+  const { succs } = plan.flow;
   const preds = predecessors(plan);
   const loopOf = innermostLoops(plan, preds);
   const [live, dirtyIn, dirtyOut] = [newSets(count), newSets(count), newSets(count)];

@@ -171,7 +171,7 @@ export function planFlow(flow: Flow): Plan {
 export interface Goer {
   /** Goes on at a successor. */
   go(succ: number): void;
-  /** Goes to the root, to enter again: as if from outside at label i, or as an edge at targets.length + i. */
+  /** Goes where it is decided at which label to enter again. */
   reenter(): void;
 }
 
@@ -182,12 +182,15 @@ export type EmitBlock = (block: number, goer: Goer) => void;
  * Emits the whole flow. Control never reaches the end of what is emitted.
  * @param label the i32 local that says which entry to start at; jumps through the root set it to
  * targets.length + the target's number.
+ * @param emitReenter emits what decides, once for all blocks, at which label to enter again, sets
+ * the label and calls `enter`; or goes somewhere else.
  * @param emitEntry emits what entering from outside takes, for the entry with this label.
  */
 export function emitFlow(
   f: FunctionBuilder,
   plan: Plan,
   label: number,
+  emitReenter: (enter: () => void) => void,
   emitEntry: (label: number) => void,
   emitBlock: EmitBlock,
 ): void {
@@ -206,7 +209,8 @@ export function emitFlow(
       f.br(loopLabels.get(root)!);
     }
   };
-  const reenter = (): void => f.br(loopLabels.get(root)!);
+  let again = 0;
+  const reenter = (): void => f.br(again);
   const dispatch = (): void => {
     if (targets.length === 1) {
       emitEntry(0);
@@ -239,8 +243,14 @@ export function emitFlow(
     tree(outermost);
   };
   const tree = (block: number): void => {
+    const decides = block === root && plan.flow.reenters;
     if (loop[block] === 1) loopLabels.set(block, f.loop());
+    if (decides) again = f.block();
     within(block, mergeChildren[block]!);
+    if (decides) {
+      f.end();
+      emitReenter(() => f.br(loopLabels.get(root)!));
+    }
     if (loop[block] === 1) f.end();
   };
   tree(root);

@@ -158,6 +158,7 @@ function emit(flow: Flow, plan: Plan): Emitted {
       f,
       plan,
       LABEL,
+      (enter) => enter(),
       (label) => emitTrace(f, ENTRY + label),
       (block, goer) => {
         copies[block]!++;
