@@ -1,5 +1,6 @@
 /** cowshed: a user-space Linux kernel and RISC-V machine whose fork() shares page tables. */
 
+export type { InstrumentOptions } from './cpu/instrument.ts';
 export { CowshedError } from './machine/errors.ts';
 export type {
   FaultEvent,
@@ -16,6 +17,7 @@ export type {
   TableEvent,
   TableLevel,
 } from './machine/events.ts';
+export type { BlockTrace, CompareLog, CompareRecord } from './machine/instruments.ts';
 export {
   Machine,
   type HostMount,

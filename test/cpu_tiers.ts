@@ -2,6 +2,7 @@
 
 import type { Ram } from '../src/arch/riscv/ram.ts';
 import { Cpu, type CpuHost } from '../src/cpu/cpu.ts';
+import type { InstrumentOptions } from '../src/cpu/instrument.ts';
 
 /** How the compiler is asked to behave. */
 export interface TierJit {
@@ -21,8 +22,13 @@ export const JIT_AT_ONCE: Tier = { name: 'jit 0', jit: { enabled: true, threshol
 export const JIT_SOON: Tier = { name: 'jit 1', jit: { enabled: true, threshold: 1 } };
 export const JIT_DEFAULT: Tier = { name: 'jit', jit: { enabled: true } };
 
-export function newCpu(ram: Ram, host: CpuHost, tier: Tier): Cpu {
-  return new Cpu(ram, host, tier.jit);
+export function newCpu(
+  ram: Ram,
+  host: CpuHost,
+  tier: Tier,
+  instrument: InstrumentOptions = {},
+): Cpu {
+  return new Cpu(ram, host, tier.jit, instrument);
 }
 
 /** Regions compiled since the start; null if there is no compiler. */

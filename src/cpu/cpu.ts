@@ -7,6 +7,7 @@ import type { Pfn } from '../arch/riscv/pgtable.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
 import { initTlb } from '../arch/riscv/tlb.ts';
 import { accessCsr, type TimeSource } from './csr_file.ts';
+import { type InstrumentOptions, type Instrument, placeInstrument } from './instrument.ts';
 import * as interp from './interp.ts';
 import { DECODE_ONLY } from './interp_region.ts';
 import { decodeAndCompile, Jit, type JitStats, linkJit, sample } from './jit/code_cache.ts';
@@ -43,18 +44,29 @@ export class Cpu {
   readonly #exports: Exports;
   readonly #jit: Jit | null;
 
-  constructor(ram: Ram, host: CpuHost, jitOptions: JitOptions = {}) {
+  /** What is watched; null if nothing is. */
+  readonly instrument: Instrument | null;
+
+  /** @param instrument needs instrumentBytes() of reserved memory. */
+  constructor(
+    ram: Ram,
+    host: CpuHost,
+    jitOptions: JitOptions = {},
+    instrument: InstrumentOptions = {},
+  ) {
     this.#ram = ram;
+    this.instrument = placeInstrument(instrument, ram.layout.reservedBase);
     initTlb(ram);
     const pool = newCodePool(ram);
     const table = new WebAssembly.Table({
       element: 'anyfunc',
       initial: ram.layout.regionEntries,
     });
-    this.#jit = jitOptions.enabled === false ? null : new Jit(pool, table, jitOptions);
+    this.#jit =
+      jitOptions.enabled === false ? null : new Jit(pool, table, jitOptions, this.instrument);
     const own = importsOf(pool, host, new SoftFloat(ram), this.#jit);
     const imports = { [IMPORT_MODULE]: { ...own, [IMPORT_TABLE]: table } };
-    const module = new WebAssembly.Module(interp.emitInterpreter(ram.layout));
+    const module = new WebAssembly.Module(interp.emitInterpreter(ram.layout, this.instrument));
     const { exports } = new WebAssembly.Instance(module, imports);
     if (this.#jit !== null) linkJit(this.#jit, exports);
     this.#exports = exports as unknown as Exports;

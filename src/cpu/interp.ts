@@ -18,6 +18,7 @@ import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
 import { emitChain } from './interp_chain.ts';
 import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
+import type { Instrument } from './instrument.ts';
 import { emitRegion } from './interp_region.ts';
 import { emitHelpers } from './wasm_functions.ts';
 import {
@@ -407,7 +408,10 @@ function emitForward(f: FunctionBuilder, target: number): void {
 }
 
 /** The interpreter module for a memory of the given layout. */
-export function emitInterpreter(layout: MemLayout): Uint8Array<ArrayBuffer> {
+export function emitInterpreter(
+  layout: MemLayout,
+  instrument: Instrument | null = null,
+): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder(layout.bytes / 65536);
   m.importTable(layout.regionEntries);
   const newCode = m.import(IMPORT_NEW_CODE, [I32], [I32]);
@@ -423,7 +427,7 @@ export function emitInterpreter(layout: MemLayout): Uint8Array<ArrayBuffer> {
   const regionType = m.type(REGION_PARAMS, REGION_RESULTS);
   const regionEntries = layout.regionEntriesBase;
   const imports = { decode, decodeCross, sample, sampleEntry, csr, softFloat };
-  const calls: Calls = { ...mmu, helpers, regionType, regionEntries, ...imports };
+  const calls: Calls = { ...mmu, helpers, regionType, regionEntries, instrument, ...imports };
   // For regions: a module that imports a function of JavaScript takes the host longer.
   m.define(SOFT_FLOAT_PARAMS, [], (f) => emitForward(f, softFloat), EXPORT_SOFT_FLOAT);
   if (TAIL_CALLS) {

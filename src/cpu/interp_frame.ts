@@ -1,6 +1,7 @@
 /** The interpreter function's locals and branch targets, and the code its parts share. */
 
 import type { Helper } from './emitter.ts';
+import type { Instrument } from './instrument.ts';
 import type { Mmu } from './mmu.ts';
 import { SLOT_IMM, SLOT_LEFT, SLOT_SCALE } from './slots.ts';
 import { type FunctionBuilder, type Label, Op } from './wasm_encoder.ts';
@@ -17,6 +18,7 @@ export interface Calls extends Mmu {
   /** Type of a compiled region; offset of the entries' table. */
   readonly regionType: number;
   readonly regionEntries: number;
+  readonly instrument: Instrument | null;
 }
 
 /** Locals and branch targets of the interpreter function. */

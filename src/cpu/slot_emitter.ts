@@ -10,6 +10,7 @@ import { TLB_READ, TLB_WRITE } from '../arch/riscv/tlb.ts';
 import type { Emitter, Helper, Push, Size, Source } from './emitter.ts';
 import type { Handler } from './handlers.ts';
 import { INSN_TABLE } from './insn_table.ts';
+import { emitCompare, emitReached } from './instrument.ts';
 import { advance, type Frame, pushImm32, pushPc, settle, slotField16 } from './interp_frame.ts';
 import { emitTlbEntry, emitTlbHit } from './mmu.ts';
 import {
@@ -150,10 +151,13 @@ export class SlotEmitter implements Emitter {
   }
 
   branch(condition: Push): void {
+    const { instrument } = this.#fr.calls;
+    if (instrument !== null) emitCompare(this, instrument, this.#handler.row);
     condition();
     this.f.if();
     this.#goto();
     this.f.end();
+    if (instrument !== null) emitReached(this, instrument, () => this.nextPc());
   }
 
   jump(): void {
@@ -161,13 +165,27 @@ export class SlotEmitter implements Emitter {
     this.ended = true;
   }
 
+  /** Pushes pc + imm. */
+  #pushTarget(): void {
+    const fr = this.#fr;
+    const { f } = this;
+    this.pc();
+    pushImm32(fr);
+    if (!this.#handler.far) {
+      f.i32Const(SLOT_SCALE);
+      f.op(Op.i32ShrS);
+    }
+    f.op(Op.i64ExtendI32S);
+    f.op(Op.i64Add);
+  }
+
   #goto(): void {
     const fr = this.#fr;
     const { f } = this;
+    const { instrument } = fr.calls;
+    if (instrument !== null) emitReached(this, instrument, () => this.#pushTarget());
     if (this.#handler.far) {
-      this.pc();
-      this.imm();
-      f.op(Op.i64Add);
+      this.#pushTarget();
       f.set(fr.target);
       settle(fr, 1);
       f.br(fr.goto);
@@ -197,6 +215,8 @@ export class SlotEmitter implements Emitter {
 
   jumpTo(target: number): void {
     const fr = this.#fr;
+    const { instrument } = fr.calls;
+    if (instrument !== null) emitReached(this, instrument, () => this.f.get(target));
     this.f.get(target);
     this.f.set(fr.target);
     settle(fr, 1);

@@ -39,7 +39,7 @@ export const CODE_MARKS = END_SLOT + SLOT_SIZE;
 export const CODE_PAGE_SIZE = CODE_MARKS + SLOTS_PER_PAGE;
 
 /** The processor's part of the hart's scratch area; a multiple of 256, see X0_SINK. */
-const SCRATCH = HART_SCRATCH + 0xc0;
+const SCRATCH = HART_SCRATCH;
 /** Where writes to x0 go. Bits 3-7 are 0 as in the offset of x0: REGISTER_SHIFT needs it. */
 export const X0_SINK = SCRATCH;
 /** Instructions retired in the current call of the interpreter, for rdinstret (u32). */

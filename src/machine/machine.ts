@@ -7,6 +7,7 @@ import { MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, PAGE_SIZE } from '../arch/riscv/mem
 import { HART_INSTRET } from '../arch/riscv/hart_state.ts';
 import { Ram } from '../arch/riscv/ram.ts';
 import { Cpu } from '../cpu/cpu.ts';
+import type { InstrumentOptions } from '../cpu/instrument.ts';
 import type { JitStats } from '../cpu/jit/code_cache.ts';
 import type { JitOptions } from '../cpu/jit/options.ts';
 import type { File } from '../fs/fs_types.ts';
@@ -38,6 +39,15 @@ import { CowshedError, errnoError } from './errors.ts';
 import { MachineEvents } from './events.ts';
 import { explainExec } from './explain_exec.ts';
 import { HostFiles } from './host_files.ts';
+import {
+  blockTrace,
+  type BlockTrace,
+  clearInstrument,
+  compareLog,
+  type CompareLog,
+  edgeMap,
+  reservedBytes,
+} from './instruments.ts';
 import { jitOptions } from './jit_options.ts';
 import { MachineLoop } from './loop.ts';
 import { Profile, PROFILE_INTERVAL, PROFILE_INTERVAL_MAX } from './profile/profile.ts';
@@ -88,6 +98,8 @@ export interface MachineOptions {
   readonly strace?: ((line: string) => void) | undefined;
   /** Counts stacks of the programs, for profile(). Default false. */
   readonly profile?: boolean | ProfileOptions | undefined;
+  /** Counts edges, logs comparisons or blocks: see coverage(). Default: none, which costs nothing. */
+  readonly instrument?: InstrumentOptions | undefined;
   /** Makes getrandom(), /dev/urandom and AT_RANDOM repeatable. */
   readonly randomSeed?: number | undefined;
   /** Called with each line of the kernel's log. */
@@ -152,9 +164,9 @@ function total(byLevel: Float64Array): number {
   return byLevel.reduce((sum, n) => sum + n, 0);
 }
 
-function createRam(bytes: number): Ram {
+function createRam(bytes: number, reserved: number): Ram {
   try {
-    return new Ram(bytes);
+    return new Ram(bytes, reserved);
   } catch (error) {
     throw new CowshedError(
       'ENOMEM',
@@ -196,7 +208,9 @@ export class Machine implements ProcessHost {
   }
 
   private constructor(options: MachineOptions) {
-    const ram = createRam(memoryBytes(options.memory));
+    const memory = memoryBytes(options.memory);
+    const instrument = options.instrument ?? {};
+    const ram = createRam(memory, reservedBytes(instrument, memory));
     const pgdat = createPgData(ram);
     const kernel = new Kernel(ram, pgdat, {
       hostname: options.hostname ?? 'cowshed',
@@ -206,7 +220,8 @@ export class Machine implements ProcessHost {
     this.kernel = kernel;
     kernel.log.onLine = options.log ?? null;
     kernel.vdso = vdsoSetup(pgdat);
-    const cpu = new Cpu(ram, { timeNs: () => kernel.clock.now() }, jitOptions(options.jit));
+    const time = { timeNs: () => kernel.clock.now() };
+    const cpu = new Cpu(ram, time, jitOptions(options.jit), instrument);
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
     this.context.profile = newProfile(ram, options.profile);
@@ -384,6 +399,30 @@ export class Machine implements ProcessHost {
   profile(): ProfileReport | null {
     const { profile } = this.context;
     return profile === null ? null : profileReport(profile);
+  }
+
+  /**
+   * AFL's edge map of all programs, as it is now and as they go on writing it: one counter a
+   * byte, at `block ^ prev`, after which `prev = block >> 1`; each thread has its own `prev`.
+   * Null unless MachineOptions.instrument asked for `edges`.
+   */
+  coverage(): Uint8Array | null {
+    return edgeMap(this.kernel.ram, this.context.cpu.instrument);
+  }
+
+  /** What conditional branches compared; null unless MachineOptions.instrument asked for it. */
+  compareLog(): CompareLog | null {
+    return compareLog(this.kernel.ram, this.context.cpu.instrument);
+  }
+
+  /** Where branches, calls and returns led; null unless MachineOptions.instrument asked for it. */
+  blockTrace(): BlockTrace | null {
+    return blockTrace(this.kernel.ram, this.context.cpu.instrument);
+  }
+
+  /** Empties the edge map, the log of comparisons and the trace of blocks. */
+  clearCoverage(): void {
+    clearInstrument(this.kernel.ram, this.context.cpu.instrument);
   }
 
   /** Lines of the kernel's log, as dmesg prints them. */

@@ -33,19 +33,22 @@ export const HART_INSTRET = HART_BASE + 0x228;
 export const HART_TLB_FILLS = HART_BASE + 0x230;
 /** Non-zero asks run() to return at the next opportunity, 4 bytes. */
 export const HART_INTERRUPT = HART_BASE + 0x23c;
+/** What is left of the block that ran last, for the edge to the next one, 4 bytes; see cpu/instrument.ts. */
+export const HART_PREV_BLOCK = HART_BASE + 0x240;
 /** First offset free for the processor's own scratch state, up to HART_BASE + 0x1000. */
-export const HART_SCRATCH = HART_BASE + 0x240;
+export const HART_SCRATCH = HART_BASE + 0x300;
 
 /** Logs of filled TLB slots (u16 each), one per TLB; see tlb.ts. */
 export const HART_TLB_LOGS = HART_BASE + 0x1000;
 
-/** Bytes a saved register file takes: x, f, pc, and (fflags | frm << 5) in 8 bytes. */
+/** Bytes a saved register file takes: x, f, pc, (fflags | frm << 5), and HART_PREV_BLOCK. */
 export const REGS_BYTES = 0x210;
 const REGS_WORDS = REGS_BYTES / 4;
 
 /**
- * The registers of a task that is not on the hart: `[x0..x31, f0..f31, pc, fcsr]` as 32-bit
- * halves, low first. The layout of the first 0x208 bytes is that of the hart.
+ * The registers of a task that is not on the hart: `[x0..x31, f0..f31, pc]` as 32-bit halves,
+ * low first, then fcsr and HART_PREV_BLOCK, 4 bytes each. The layout of the first 0x208 bytes is
+ * that of the hart.
  */
 export type Regs = Int32Array;
 
@@ -53,6 +56,7 @@ export const REGS_X = 0;
 export const REGS_F = 64;
 export const REGS_PC = 128;
 export const REGS_FCSR = 130;
+const REGS_PREV_BLOCK = 131;
 
 export function newRegs(): Regs {
   return new Int32Array(REGS_WORDS);
@@ -64,6 +68,7 @@ export function saveRegs(ram: Ram, regs: Regs): void {
   const base = HART_BASE >> 2;
   for (let i = 0; i < REGS_FCSR; i++) regs[i] = i32[base + i]!;
   regs[REGS_FCSR] = i32[HART_FFLAGS >> 2]! | (i32[HART_FRM >> 2]! << 5);
+  regs[REGS_PREV_BLOCK] = i32[HART_PREV_BLOCK >> 2]!;
 }
 
 /** Loads the hart from `regs` and drops its load reservation. */
@@ -73,5 +78,6 @@ export function loadRegs(ram: Ram, regs: Regs): void {
   for (let i = 0; i < REGS_FCSR; i++) i32[base + i] = regs[i]!;
   i32[HART_FFLAGS >> 2] = regs[REGS_FCSR]! & 0x1f;
   i32[HART_FRM >> 2] = (regs[REGS_FCSR]! >> 5) & 7;
+  i32[HART_PREV_BLOCK >> 2] = regs[REGS_PREV_BLOCK]!;
   i32[HART_RESERVED >> 2] = 0;
 }

@@ -2,8 +2,8 @@
  * The map of the one WebAssembly.Memory. Read this file first.
  *
  *     0          4K         64K                 ...                                      size
- *     | never    | hart     | software | code    | region  | mem_map | code | frames       |
- *     | mapped   | state    | TLBs     | index   | entries |         | pool |              |
+ *     | never    | hart     | software | code    | region  | mem_map | code | re-    | frames |
+ *     | mapped   | state    | TLBs     | index   | entries |         | pool | served |        |
  *
  * A physical address is an offset into this memory, so a frame number is `offset >> 12` and
  * the kernel's own area is simply the first frames, reserved. The memory is created at its
@@ -62,6 +62,8 @@ export interface MemLayout {
   readonly memMapBase: number;
   readonly codePoolBase: number;
   readonly codePoolBytes: number;
+  /** For who watches the processor (cpu/instrument.ts): no page table leads here. */
+  readonly reservedBase: number;
   readonly firstFrame: number;
 }
 
@@ -72,8 +74,9 @@ function pageAlign(bytes: number): number {
 /**
  * Cuts `bytes` of memory into areas.
  * @param bytes a multiple of 64 KiB within [MIN_MEMORY_BYTES, MAX_MEMORY_BYTES].
+ * @param reserved bytes at reservedBase, a multiple of the page size.
  */
-export function memLayout(bytes: number): MemLayout {
+export function memLayout(bytes: number, reserved = 0): MemLayout {
   const nrFrames = bytes / PAGE_SIZE;
   const codeIndexBase = pageAlign(TLB_END);
   const regionEntriesBase = pageAlign(codeIndexBase + nrFrames * 4);
@@ -82,7 +85,8 @@ export function memLayout(bytes: number): MemLayout {
   const codePoolBase = pageAlign(memMapBase + nrFrames * STRUCT_PAGE_WORDS * 4);
   const share = Math.min(Math.max(bytes / CODE_POOL_SHARE, CODE_POOL_MIN), CODE_POOL_MAX);
   const codePoolBytes = pageAlign(share);
-  const firstFrame = (codePoolBase + codePoolBytes) / PAGE_SIZE;
+  const reservedBase = codePoolBase + codePoolBytes;
+  const firstFrame = (reservedBase + reserved) / PAGE_SIZE;
   return {
     bytes,
     nrFrames,
@@ -92,6 +96,7 @@ export function memLayout(bytes: number): MemLayout {
     memMapBase,
     codePoolBase,
     codePoolBytes,
+    reservedBase,
     firstFrame,
   };
 }

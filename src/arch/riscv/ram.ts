@@ -18,13 +18,14 @@ export class Ram {
 
   /**
    * Creates a memory at its full size; the host commits it page by page as it is touched.
+   * @param reserved bytes of it for MemLayout.reservedBase.
    * @throws RangeError when the host cannot reserve it.
    */
-  constructor(bytes: number) {
+  constructor(bytes: number, reserved = 0) {
     const pages = bytes / WASM_PAGE;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const { buffer } = this.memory;
-    this.layout = memLayout(bytes);
+    this.layout = memLayout(bytes, reserved);
     this.u8 = new Uint8Array(buffer);
     this.i32 = new Int32Array(buffer);
     this.u32 = new Uint32Array(buffer);

@@ -7,6 +7,7 @@
 
 import { HART_INSTRET, HART_PC } from '../../arch/riscv/hart_state.ts';
 import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../../arch/riscv/memlayout.ts';
+import type { Instrument } from '../instrument.ts';
 import { HELPER_TYPES } from '../wasm_functions.ts';
 import {
   type CodeObserver,
@@ -114,6 +115,7 @@ export type InterpreterExports = Readonly<Record<string, WebAssembly.ExportValue
 export class Jit implements CodeObserver {
   readonly pool: CodePool;
   readonly table: WebAssembly.Table;
+  readonly instrument: Instrument | null;
   readonly threshold: number;
   readonly stats: JitStats = {
     compiled: 0,
@@ -157,8 +159,14 @@ export class Jit implements CodeObserver {
   /** Offset of the frame of an executable page, or 0; both halves of its address as i32. */
   executable: (lo: number, hi: number) => number = () => 0;
 
-  constructor(pool: CodePool, table: WebAssembly.Table, options: JitOptions) {
+  constructor(
+    pool: CodePool,
+    table: WebAssembly.Table,
+    options: JitOptions,
+    instrument: Instrument | null,
+  ) {
     this.pool = pool;
+    this.instrument = instrument;
     this.table = table;
     this.threshold = options.threshold ?? DEFAULT_THRESHOLD;
     this.pace = this.threshold < EAGER_THRESHOLD ? EAGER : PATIENT;
@@ -387,7 +395,7 @@ export function compilePending(jit: Jit): void {
   const start = performance.now();
   const { layout } = pool.ram;
   const m = new ModuleBuilder(layout.bytes / 65536);
-  const calls = declareImports(m);
+  const calls = declareImports(m, jit.instrument);
   const functions: number[] = [];
   for (const { slot, region } of jit.pending.splice(0)) {
     // It may be part of a region before it.
@@ -418,7 +426,7 @@ function takeEntry(jit: Jit): number {
   return jit.nextEntry < jit.pool.ram.layout.regionEntries ? jit.nextEntry++ : -1;
 }
 
-function declareImports(m: ModuleBuilder): RegionCalls {
+function declareImports(m: ModuleBuilder, instrument: Instrument | null): RegionCalls {
   const access = [I64, I32, I32];
   const helper = (name: keyof typeof HELPER_TYPES): number =>
     m.import(name, HELPER_TYPES[name][0], HELPER_TYPES[name][1]);
@@ -436,6 +444,7 @@ function declareImports(m: ModuleBuilder): RegionCalls {
     },
     trap: m.importGlobal(EXPORT_TRAP),
     stale: m.importGlobal(EXPORT_STALE),
+    instrument,
   };
 }
 

@@ -10,6 +10,7 @@ import { newInsn } from '../decode.ts';
 import type { Emitter, Helper, Push, Size, Source } from '../emitter.ts';
 import { SOFT_FLOAT_OPS } from '../handlers.ts';
 import { INSN_TABLE } from '../insn_table.ts';
+import { emitCompare, emitReached, type Instrument } from '../instrument.ts';
 import { emitTlbEntry, emitTlbHit } from '../mmu.ts';
 import { needsSoftFloat } from '../predecode.ts';
 import { fOffset } from '../slots.ts';
@@ -34,6 +35,7 @@ export interface RegionCalls {
   readonly chain: number;
   readonly chainNoStop: number;
   readonly helpers: Readonly<Record<Helper, number>>;
+  readonly instrument: Instrument | null;
 }
 
 /** Locals of a region's function and what its instructions branch to. */
@@ -257,17 +259,28 @@ export class RegionEmitter implements Emitter {
   }
 
   branch(condition: Push): void {
+    const { instrument } = this.#fr.calls;
+    // Where the branch goes may be emitted within it.
+    const { row, rel, length } = this.#insn;
+    if (instrument !== null) emitCompare(this, instrument, row);
     condition();
     this.f.if();
-    this.#ends.taken();
+    this.jump();
     this.f.end();
+    if (instrument !== null)
+      emitReached(this, instrument, () => pushAddress(this.#fr, rel + length));
   }
 
   jump(): void {
+    const { instrument } = this.#fr.calls;
+    const { rel, imm } = this.#insn;
+    if (instrument !== null) emitReached(this, instrument, () => pushAddress(this.#fr, rel + imm));
     this.#ends.taken();
   }
 
   jumpTo(target: number): void {
+    const { instrument } = this.#fr.calls;
+    if (instrument !== null) emitReached(this, instrument, () => this.f.get(target));
     this.#ends.indirect(target);
   }
 

@@ -25,6 +25,7 @@ import {
 import { Ram } from '../../../src/arch/riscv/ram.ts';
 import { flushTlbAll } from '../../../src/arch/riscv/tlb.ts';
 import type { Cpu } from '../../../src/cpu/cpu.ts';
+import { instrumentBytes, type InstrumentOptions } from '../../../src/cpu/instrument.ts';
 import { fromHalves, highHalf, lowHalf } from '../../../src/lib/bits.ts';
 import { JIT_DEFAULT, newCpu } from '../../cpu_tiers.ts';
 
@@ -46,9 +47,9 @@ export class BareMachine {
   now = 0;
   output = '';
 
-  constructor(bytes = 64 << 20, tier = JIT_DEFAULT) {
-    this.ram = new Ram(bytes);
-    this.cpu = newCpu(this.ram, { timeNs: () => this.now }, tier);
+  constructor(bytes = 64 << 20, tier = JIT_DEFAULT, instrument: InstrumentOptions = {}) {
+    this.ram = new Ram(bytes, instrumentBytes(instrument));
+    this.cpu = newCpu(this.ram, { timeNs: () => this.now }, tier, instrument);
     this.nextFrame = this.ram.layout.firstFrame;
     this.ram.u32[HART_SATP >>> 2] = this.frame() * PAGE_SIZE;
   }
