@@ -6,6 +6,7 @@ import type { Machine, MachineOptions } from '../machine/machine.ts';
 import { signalNumber } from '../uapi/signal.ts';
 import { CliError, EXIT_COWSHED, EXIT_SIGNAL, oneLine } from './exit_code.ts';
 import { existingDefaultRoot } from './rootfs_path.ts';
+import { planCoverage, writeCoverage } from './run_coverage.ts';
 import type { Identity, RunFlags } from './run_flags.ts';
 import {
   guestEnvironment,
@@ -165,11 +166,13 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
   const options = machineOptions(flags, hostname);
   guestEnvironment(flags, process.env, hostname);
   const profile = planProfile(flags);
+  const coverage = planCoverage(flags);
   const strace = openLog(flags.strace, 'system calls');
   const trace = openLog(flags.traceMm, 'memory events');
   const { Machine } = await import('../machine/machine.ts');
   const machine = await Machine.create({
     ...options,
+    instrument: coverage.instrument,
     ...(strace === null ? {} : { strace: strace.line }),
     ...(profile === null ? {} : { profile: profile.options }),
   });
@@ -180,6 +183,7 @@ async function run(words: readonly string[], flags: RunFlags): Promise<void> {
       process.exitCode = await runIn(machine, [program, ...args], flags, hostname);
     } finally {
       if (profile !== null) writeProfile(profile, machine.profile());
+      writeCoverage(coverage, machine);
     }
   } finally {
     if (flags.stats === true)
@@ -240,6 +244,8 @@ export function runCommand(): Command {
       'write where instructions were spent to cowshed.folded, or FILE: .html, .json or folded',
     )
     .option('--profile-interval <n>', 'instructions between samples (default: 100003)')
+    .option('--coverage <file>', 'write edges and how often they ran, as afl-showmap does')
+    .option('--trace-blocks <file>', 'write the address of each basic block that ran, in order')
     .option('--stats', 'print instructions, faults, forks and memory at the end')
     .option('--read-only', 'do not let the program write to its root file system')
     .option('--rm', 'accepted; a machine never outlives its program')

@@ -28,6 +28,8 @@ export interface RunFlags {
   /** True or '' without a file name: DEFAULT_PROFILE. */
   readonly profile?: string | true;
   readonly profileInterval?: string;
+  readonly coverage?: string;
+  readonly traceBlocks?: string;
   readonly stats?: boolean;
   readonly readOnly?: boolean;
 }

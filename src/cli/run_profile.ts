@@ -1,18 +1,10 @@
 /** `cowshed run --profile`: folded stacks, JSON or a page for the file, tables for standard error. */
 
-import {
-  closeSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
 import type { ProfileOptions } from '../machine/machine.ts';
 import type { ProfileCount, ProfiledFunction, ProfileReport } from '../machine/profile/report.ts';
-import { CliError, oneLine } from './exit_code.ts';
+import { CliError } from './exit_code.ts';
 import { flameGraphPage } from './flame_graph.ts';
+import { type OutputFile, planOutput, writeOutput } from './output_file.ts';
 import type { RunFlags } from './run_flags.ts';
 
 const DEFAULT_PROFILE = 'cowshed.folded';
@@ -22,15 +14,10 @@ const CALLS_SHOWN = 8;
 /** Columns of a function's name: C++ has longer ones. */
 const NAME_COLUMNS = 60;
 
-/** Where a profile goes. A file is written beside its place first, and is there in full or not at all. */
+/** Where a profile goes. */
 export interface ProfileOutput {
   readonly options: ProfileOptions;
-  /** As the user named it. */
-  readonly path: string;
-  /** Behind symbolic links. */
-  readonly target: string;
-  /** What is written and then renamed; `target` itself when that is a pipe or a device. */
-  readonly temporary: string;
+  readonly file: OutputFile;
 }
 
 function parseInterval(text: string | undefined): ProfileOptions {
@@ -41,15 +28,6 @@ function parseInterval(text: string | undefined): ProfileOptions {
   return { interval };
 }
 
-/** The path behind symbolic links, which stay. */
-function targetOf(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch {
-    return path;
-  }
-}
-
 /** Looks before the program runs whether the file can be written. @throws CliError */
 export function planProfile(flags: RunFlags): ProfileOutput | null {
   if (flags.profile === undefined) {
@@ -58,18 +36,7 @@ export function planProfile(flags: RunFlags): ProfileOutput | null {
   }
   const path = flags.profile === true || flags.profile === '' ? DEFAULT_PROFILE : flags.profile;
   const options = parseInterval(flags.profileInterval);
-  const target = targetOf(path);
-  const special = statSync(target, { throwIfNoEntry: false })?.isFile() === false;
-  const temporary = special ? target : `${target}.${process.pid}.tmp`;
-  try {
-    if (!special) {
-      closeSync(openSync(temporary, 'w'));
-      rmSync(temporary);
-    }
-  } catch (error) {
-    throw new CliError(`Cannot write profile "${path}": ${oneLine(error)}`);
-  }
-  return { options, path, target, temporary };
+  return { options, file: planOutput('profile', path) };
 }
 
 /** One line a stack, as flamegraph.pl, inferno and speedscope read it. */
@@ -124,15 +91,9 @@ function contents(report: ProfileReport, path: string): string {
 }
 
 /** Writes what there is, also of a program that was killed. Nothing when none has run. @throws CliError */
-export function writeProfile(output: ProfileOutput, report: ProfileReport | null): void {
+export function writeProfile({ file }: ProfileOutput, report: ProfileReport | null): void {
   if (report === null || report.pageFaults.length === 0) return;
-  const { path, temporary, target } = output;
-  try {
-    writeFileSync(temporary, contents(report, path));
-    if (temporary !== target) renameSync(temporary, target);
-  } catch (error) {
-    if (temporary !== target) rmSync(temporary, { force: true });
-    throw new CliError(`Cannot write profile "${path}": ${oneLine(error)}`);
-  }
+  const { path } = file;
+  writeOutput(file, contents(report, path));
   process.stderr.write(formatProfile(report, path));
 }
