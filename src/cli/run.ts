@@ -11,6 +11,7 @@ import type { Identity, RunFlags } from './run_flags.ts';
 import {
   guestEnvironment,
   memoryBytes,
+  parseCount,
   parseJit,
   parseSwap,
   parseUser,
@@ -95,6 +96,8 @@ function machineOptions(flags: RunFlags, hostname: string): MachineOptions {
     hostname,
     cowPte: flags.cowPte,
     jit: parseJit(flags.jit),
+    seed: parseCount(flags.seed, '--seed', 0),
+    maxInstructions: parseCount(flags.maxInsns, '--max-insns', 1),
     mounts: (flags.volume ?? []).map(parseVolume),
     swap: (flags.swap ?? []).map(parseSwap),
     ...(rootfs === null ? {} : { root: { host: rootfs } }),
@@ -244,6 +247,8 @@ export function runCommand(): Command {
       'write where instructions were spent to cowshed.folded, or FILE: .html, .json or folded',
     )
     .option('--profile-interval <n>', 'instructions between samples (default: 100003)')
+    .option('--seed <n>', 'same run each time: random bytes from N, time from the instructions')
+    .option('--max-insns <n>', 'end with an error once about so many instructions have run')
     .option('--coverage <file>', 'write edges and how often they ran, as afl-showmap does')
     .option('--trace-blocks <file>', 'write the address of each basic block that ran, in order')
     .option('--stats', 'print instructions, faults, forks and memory at the end')

@@ -30,6 +30,8 @@ export interface RunFlags {
   readonly profileInterval?: string;
   readonly coverage?: string;
   readonly traceBlocks?: string;
+  readonly seed?: string;
+  readonly maxInsns?: string;
   readonly stats?: boolean;
   readonly readOnly?: boolean;
 }
@@ -81,6 +83,18 @@ export function parseJit(text: string | undefined): boolean | undefined {
   if (text === undefined) return undefined;
   if (text === 'on' || text === 'off') return text === 'on';
   throw new CliError(`Cannot use --jit ${text}: want on or off`);
+}
+
+/** Parses a whole number of at least `least`; undefined stays. @throws CliError */
+export function parseCount(
+  text: string | undefined,
+  flag: string,
+  least: number,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (/^\d+(e\d+)?$/.test(text) && Number.isSafeInteger(count) && count >= least) return count;
+  throw new CliError(`Cannot read ${flag} "${text}": want a whole number, at least ${least}`);
 }
 
 /** Adds `K=V`, or `K` with the host's value, to the environment. */

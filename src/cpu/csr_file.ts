@@ -8,9 +8,9 @@ import {
   CSR_INSTRET,
   CSR_TIME,
 } from '../arch/riscv/csr.ts';
-import { HART_FFLAGS, HART_FRM, HART_INSTRET, HART_X } from '../arch/riscv/hart_state.ts';
+import { HART_FFLAGS, HART_FRM, HART_X, retiredInstructions } from '../arch/riscv/hart_state.ts';
 import type { Ram } from '../arch/riscv/ram.ts';
-import { fromHalves, highHalf, lowHalf } from '../lib/bits.ts';
+import { highHalf, lowHalf } from '../lib/bits.ts';
 import { RETIRED } from './slots.ts';
 
 const FFLAGS_MASK = 0x1f;
@@ -26,15 +26,16 @@ const IMMEDIATE = 4;
 
 /** Clock of the `time` CSR. */
 export interface TimeSource {
-  /** Nanoseconds since boot. */
-  timeNs(): number;
+  /**
+   * Nanoseconds since boot.
+   * @param pending retired instructions that HART_INSTRET is without.
+   */
+  timeNs(pending: number): number;
 }
 
 /** Instructions retired since boot, the current run() included. */
 function instret(ram: Ram): number {
-  const { u32 } = ram;
-  const before = fromHalves(u32[HART_INSTRET >>> 2]!, u32[(HART_INSTRET >>> 2) + 1]!);
-  return before + ram.i32[RETIRED >>> 2]!;
+  return retiredInstructions(ram) + ram.i32[RETIRED >>> 2]!;
 }
 
 /** Value of a CSR as a number below 2^53, or -1 when there is no such CSR. */
@@ -52,7 +53,7 @@ function readCsr(ram: Ram, host: TimeSource, csr: number): number {
     case CSR_INSTRET:
       return instret(ram);
     case CSR_TIME:
-      return Math.floor(host.timeNs());
+      return Math.floor(host.timeNs(ram.i32[RETIRED >>> 2]!));
     default:
       return -1;
   }

@@ -36,13 +36,15 @@ export interface KernelOptions {
   readonly cowPte: boolean;
   /** Makes getrandom() and AT_RANDOM repeatable; undefined takes the host's randomness. */
   readonly randomSeed: number | undefined;
+  /** Time is that of the instructions, and starts at the same moment in each machine. */
+  readonly virtualTime: boolean;
 }
 
 export class Kernel {
   readonly ram: Ram;
   readonly pgdat: PgData;
   readonly runQueue = new RunQueue();
-  readonly clock = new Clock();
+  readonly clock: Clock;
   readonly timers = new TimerQueue();
   readonly futexes = new FutexTable();
   readonly log = new KernelLog();
@@ -79,6 +81,7 @@ export class Kernel {
     this.ram = ram;
     this.pgdat = pgdat;
     this.cowPte = options.cowPte;
+    this.clock = new Clock(options.virtualTime ? ram : null);
     this.random = new RandomPool(options.randomSeed);
     this.maxTasks = Math.max(MIN_TASKS, Math.floor(ram.layout.bytes / MEMORY_PER_TASK));
     this.uts = {

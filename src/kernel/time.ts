@@ -5,27 +5,53 @@
  * @linux kernel/time/hrtimer.c, kernel/time/timekeeping.c
  */
 
+import { retiredInstructions } from '../arch/riscv/hart_state.ts';
+import type { Ram } from '../arch/riscv/ram.ts';
+
 export const NSEC_PER_SEC = 1_000_000_000;
 export const NSEC_PER_MSEC = 1_000_000;
 export const NSEC_PER_USEC = 1000;
 
-/** The host's monotonic clock as the machine sees it. */
+/** What an instruction takes of virtual time, ns. */
+const NSEC_PER_INSN = 1;
+/** Wall clock at which virtual time begins: 1 January 2026. */
+const VIRTUAL_BOOT_SEC = 1_767_225_600;
+
+/**
+ * The host's monotonic clock as the machine sees it, or virtual time: that of a processor whose
+ * instructions all take the same time, which waits for no timer.
+ */
 export class Clock {
   private readonly startMs: number;
+  /** Where retired instructions are counted; null for the host's time. */
+  private readonly ram: Ram | null;
+  /** Virtual time that no instruction took, ns. */
+  private skipped = 0;
   /** Wall clock at boot; 0 <= bootNsec < 10^9. */
   bootSec: number;
   bootNsec: number;
 
-  constructor() {
+  constructor(ram: Ram | null) {
+    this.ram = ram;
     this.startMs = performance.now();
     const wallMs = performance.timeOrigin + this.startMs;
-    this.bootSec = Math.floor(wallMs / 1000);
-    this.bootNsec = Math.floor((wallMs - this.bootSec * 1000) * NSEC_PER_MSEC);
+    this.bootSec = ram === null ? Math.floor(wallMs / 1000) : VIRTUAL_BOOT_SEC;
+    this.bootNsec = ram === null ? Math.floor((wallMs - this.bootSec * 1000) * NSEC_PER_MSEC) : 0;
   }
 
-  /** Nanoseconds since boot. */
-  now(): number {
-    return Math.round((performance.now() - this.startMs) * NSEC_PER_MSEC);
+  /**
+   * Nanoseconds since boot.
+   * @param pending retired instructions that the hart has not counted yet.
+   */
+  now(pending = 0): number {
+    if (this.ram === null) return Math.round((performance.now() - this.startMs) * NSEC_PER_MSEC);
+    return (retiredInstructions(this.ram) + pending) * NSEC_PER_INSN + this.skipped;
+  }
+
+  /** Nothing can run before `time`: makes it now, if time is virtual. */
+  skipTo(time: number): void {
+    if (this.ram === null || time === Number.POSITIVE_INFINITY) return;
+    this.skipped += Math.max(0, time - this.now());
   }
 
   /** Makes the wall clock show this time now. @linux kernel/time/timekeeping.c:do_settimeofday64 */

@@ -4,11 +4,13 @@
  * the nearest timer or for something that makes a task runnable; it never spins for long.
  */
 
+import { retiredInstructions } from '../arch/riscv/hart_state.ts';
 import { TIME_SLICE, accountRuntime, switchTo } from '../kernel/sched.ts';
 import { checkCpuLimit } from '../kernel/sys.ts';
 import { TASK_RUNNING } from '../kernel/task.ts';
 import { NSEC_PER_MSEC } from '../kernel/time.ts';
 import { kswapd } from '../mm/vmscan.ts';
+import { CowshedError } from './errors.ts';
 import { runSlice, type TrapContext } from './trap.ts';
 
 /** Longest time without a turn of the host's event loop, ns. */
@@ -30,17 +32,31 @@ function sliceUntil(wait: number): number {
   return Math.max(MIN_SLICE, Math.min(TIME_SLICE, Math.floor(wait * INSTRUCTIONS_PER_NS)));
 }
 
+/** Code of the error that ends a machine whose instructions are used up. */
+export const ERR_INSTRUCTION_LIMIT = 'ERR_INSTRUCTION_LIMIT';
+
+function limitReached(limit: number): CowshedError {
+  const count = limit.toLocaleString('en-US');
+  return new CowshedError(
+    ERR_INSTRUCTION_LIMIT,
+    `The machine has stopped: its ${count} instructions are used up`,
+  );
+}
+
 export class MachineLoop {
   private readonly context: TrapContext;
   /** Called with what ended the machine: a KernelBug, or an error of the embedder's callbacks. */
   private readonly onFailure: (error: unknown) => void;
+  /** Instructions at which the machine ends. */
+  private readonly limit: number;
   private running = false;
   private stopped = false;
   private immediate: NodeJS.Immediate | null = null;
   private timeout: NodeJS.Timeout | null = null;
 
-  constructor(context: TrapContext, onFailure: (error: unknown) => void) {
+  constructor(context: TrapContext, limit: number, onFailure: (error: unknown) => void) {
     this.context = context;
+    this.limit = limit;
     this.onFailure = onFailure;
     context.kernel.runQueue.onReady = () => this.kick();
   }
@@ -89,8 +105,10 @@ export class MachineLoop {
       if (kernel.pgdat.kswapdWanted) kswapd(kernel.pgdat);
       const task = runQueue.dequeue();
       if (task === null) return;
+      const left = this.limit - retiredInstructions(kernel.ram);
+      if (left <= 0) throw limitReached(this.limit);
       switchTo(kernel, task);
-      runSlice(this.context, task, sliceUntil(timers.nearest - now));
+      runSlice(this.context, task, Math.min(left, sliceUntil(timers.nearest - now)));
       if (task.state === TASK_RUNNING) {
         task.nivcsw++;
         checkCpuLimit(kernel, task.signal);
@@ -103,6 +121,7 @@ export class MachineLoop {
     if (this.stopped) return;
     const { kernel } = this.context;
     const { nearest } = kernel.timers;
+    if (kernel.runQueue.empty) kernel.clock.skipTo(nearest);
     const wait = nearest - kernel.clock.now();
     if (!kernel.runQueue.empty || wait < TIMER_RESOLUTION) {
       this.kick();

@@ -4,7 +4,7 @@
  */
 
 import { MAX_MEMORY_BYTES, MIN_MEMORY_BYTES, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { HART_INSTRET } from '../arch/riscv/hart_state.ts';
+import { retiredInstructions } from '../arch/riscv/hart_state.ts';
 import { Ram } from '../arch/riscv/ram.ts';
 import { Cpu } from '../cpu/cpu.ts';
 import type { InstrumentOptions } from '../cpu/instrument.ts';
@@ -49,7 +49,7 @@ import {
   reservedBytes,
 } from './instruments.ts';
 import { jitOptions } from './jit_options.ts';
-import { MachineLoop } from './loop.ts';
+import { ERR_INSTRUCTION_LIMIT, MachineLoop } from './loop.ts';
 import { Profile, PROFILE_INTERVAL, PROFILE_INTERVAL_MAX } from './profile/profile.ts';
 import { profileReport, type ProfileReport } from './profile/report.ts';
 import { Process, type ProcessHost, type StdioOptions } from './process.ts';
@@ -102,6 +102,15 @@ export interface MachineOptions {
   readonly instrument?: InstrumentOptions | undefined;
   /** Makes getrandom(), /dev/urandom and AT_RANDOM repeatable. */
   readonly randomSeed?: number | undefined;
+  /**
+   * Makes whole runs repeatable, down to the count of instructions: random bytes as randomSeed
+   * does, and virtual time, which passes by a nanosecond an instruction from the same date on,
+   * and at once when every thread waits for it. What comes from outside is repeatable when it
+   * comes before the programs run: input, files, signals.
+   */
+  readonly seed?: number | undefined;
+  /** Ends the machine once about so many instructions have run: ERR_INSTRUCTION_LIMIT. Default: none. */
+  readonly maxInstructions?: number | undefined;
   /** Called with each line of the kernel's log. */
   readonly log?: ((line: string) => void) | undefined;
 }
@@ -187,6 +196,11 @@ function newProfile(ram: Ram, options: MachineOptions['profile']): Profile | nul
   );
 }
 
+function instructionLimit(limit = Number.POSITIVE_INFINITY): number {
+  if (limit > 0) return limit;
+  throw new CowshedError('EINVAL', `Cannot run ${limit} instructions: want more than 0`);
+}
+
 export class Machine implements ProcessHost {
   private readonly kernel: Kernel;
   private readonly context: TrapContext;
@@ -215,17 +229,19 @@ export class Machine implements ProcessHost {
     const kernel = new Kernel(ram, pgdat, {
       hostname: options.hostname ?? 'cowshed',
       cowPte: options.cowPte ?? true,
-      randomSeed: options.randomSeed,
+      randomSeed: options.randomSeed ?? options.seed,
+      virtualTime: options.seed !== undefined,
     });
     this.kernel = kernel;
     kernel.log.onLine = options.log ?? null;
     kernel.vdso = vdsoSetup(pgdat);
-    const time = { timeNs: () => kernel.clock.now() };
+    const time = { timeNs: (pending: number) => kernel.clock.now(pending) };
     const cpu = new Cpu(ram, time, jitOptions(options.jit), instrument);
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
     this.context.profile = newProfile(ram, options.profile);
-    this.loop = new MachineLoop(this.context, (error) => this.fail(error));
+    const limit = instructionLimit(options.maxInstructions);
+    this.loop = new MachineLoop(this.context, limit, (error) => this.fail(error));
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
     this.swapAreas = new SwapAreas(pgdat, this.tree, swapSpecs(options.swap));
@@ -368,9 +384,8 @@ export class Machine implements ProcessHost {
     const { kernel, context } = this;
     const { pgdat, ram } = kernel;
     const { vmstat } = pgdat;
-    const retired = ram.u32[HART_INSTRET >> 2]! + ram.u32[(HART_INSTRET >> 2) + 1]! * 2 ** 32;
     return {
-      instructions: retired,
+      instructions: retiredInstructions(ram),
       systemCalls: context.syscalls,
       trapFaults: context.faults,
       forks: kernel.forks,
@@ -436,8 +451,12 @@ export class Machine implements ProcessHost {
     this.end(new CowshedError('ERR_DISPOSED', 'The machine has been disposed of'));
   }
 
-  /** The kernel found a bug in itself, or a callback of the embedder threw. */
+  /** The budget is used up, the kernel found a bug in itself, or a callback of the embedder threw. */
   private fail(error: unknown): void {
+    if (error instanceof CowshedError && error.code === ERR_INSTRUCTION_LIMIT) {
+      this.end(error);
+      return;
+    }
     const text = error instanceof Error ? error.message : String(error);
     this.end(new CowshedError('ERR_MACHINE', `The machine has stopped: ${text}`, error));
   }

@@ -41,6 +41,11 @@ export const HART_SCRATCH = HART_BASE + 0x300;
 /** Logs of filled TLB slots (u16 each), one per TLB; see tlb.ts. */
 export const HART_TLB_LOGS = HART_BASE + 0x1000;
 
+/** Instructions retired since boot, without those of a run that is under way. */
+export function retiredInstructions({ u32 }: Ram): number {
+  return u32[(HART_INSTRET >> 2) + 1]! * 2 ** 32 + u32[HART_INSTRET >> 2]!;
+}
+
 /** Bytes a saved register file takes: x, f, pc, (fflags | frm << 5), and HART_PREV_BLOCK. */
 export const REGS_BYTES = 0x210;
 const REGS_WORDS = REGS_BYTES / 4;

@@ -59,6 +59,7 @@ export function bootProc(): ProcMachine {
     hostname: 'test',
     cowPte: true,
     randomSeed: 1,
+    virtualTime: false,
   });
   const vfs = new Vfs(pgdat, {
     now: () => ({ sec: 1, nsec: 0 }),

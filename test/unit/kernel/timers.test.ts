@@ -64,7 +64,7 @@ describe('TimerQueue', () => {
 
 describe('Clock', () => {
   it('shows the time it was set to, at whatever part of a second that happens', (t) => {
-    const clock = new Clock();
+    const clock = new Clock(null);
     let now = 0;
     t.mock.method(clock, 'now', () => now);
     for (const at of [0, 5.7 * NSEC_PER_SEC, 6 * NSEC_PER_SEC - 1]) {
