@@ -1,5 +1,6 @@
 /** Connects the terminal, pipes and signals of this process with a program in the guest. */
 
+import { fstatSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { ReadStream } from 'node:tty';
@@ -12,6 +13,7 @@ import type { RunFlags } from './run_flags.ts';
 
 /** Signals that are passed on to the program. */
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const;
+const STDIN_FILENO = 0;
 /** A second Ctrl-C within this time ends the program whatever it does, in milliseconds. */
 const SECOND_INTERRUPT_MS = 1500;
 
@@ -78,7 +80,10 @@ export function wireStdio(flags: RunFlags): StdioPlan {
       const stopResizing = tty ? followWindowSize(guest) : () => undefined;
       // A program that ends before its input does is no error.
       guest.stdin.on('error', () => undefined);
-      if (pass) input.pipe(guest.stdin);
+      // All of a file is there before the program runs: reads return the same each time.
+      if (flags.seed !== undefined && fstatSync(STDIN_FILENO).isFile())
+        guest.stdin.end(readFileSync(STDIN_FILENO));
+      else if (pass) input.pipe(guest.stdin);
       const outputs = [
         [guest.stdout, process.stdout],
         [guest.stderr, process.stderr],

@@ -11,6 +11,7 @@ import { TASK_RUNNING } from '../kernel/task.ts';
 import { NSEC_PER_MSEC } from '../kernel/time.ts';
 import { kswapd } from '../mm/vmscan.ts';
 import { CowshedError } from './errors.ts';
+import { isHeld, type OutputGate, passGate } from './output_gate.ts';
 import { runSlice, type TrapContext } from './trap.ts';
 
 /** Longest time without a turn of the host's event loop, ns. */
@@ -47,6 +48,8 @@ export class MachineLoop {
   private readonly context: TrapContext;
   /** Called with what ended the machine: a KernelBug, or an error of the embedder's callbacks. */
   private readonly onFailure: (error: unknown) => void;
+  /** Of a machine whose runs can be repeated. */
+  readonly gate: OutputGate | null;
   /** Instructions at which the machine ends. */
   private readonly limit: number;
   private running = false;
@@ -54,8 +57,15 @@ export class MachineLoop {
   private immediate: NodeJS.Immediate | null = null;
   private timeout: NodeJS.Timeout | null = null;
 
-  constructor(context: TrapContext, limit: number, onFailure: (error: unknown) => void) {
+  constructor(
+    context: TrapContext,
+    limit: number,
+    gate: OutputGate | null,
+    onFailure: (error: unknown) => void,
+  ) {
     this.context = context;
+    this.gate = gate;
+    if (gate !== null) gate.onOpen = () => this.kick();
     this.limit = limit;
     this.onFailure = onFailure;
     context.kernel.runQueue.onReady = () => this.kick();
@@ -99,6 +109,7 @@ export class MachineLoop {
     const end = kernel.clock.now() + HOST_TURN;
     kernel.sliceStart = end - HOST_TURN;
     for (;;) {
+      if (this.gate !== null && !passGate(this.gate)) return;
       const now = accountRuntime(kernel);
       if (timers.nearest <= now) timers.run(now);
       if (now >= end || this.stopped) return;
@@ -118,7 +129,7 @@ export class MachineLoop {
   }
 
   private arrangeNextTurn(): void {
-    if (this.stopped) return;
+    if (this.stopped || (this.gate !== null && isHeld(this.gate))) return;
     const { kernel } = this.context;
     const { nearest } = kernel.timers;
     if (kernel.runQueue.empty) kernel.clock.skipTo(nearest);

@@ -50,6 +50,7 @@ import {
 } from './instruments.ts';
 import { jitOptions } from './jit_options.ts';
 import { ERR_INSTRUCTION_LIMIT, MachineLoop } from './loop.ts';
+import { OutputGate } from './output_gate.ts';
 import { Profile, PROFILE_INTERVAL, PROFILE_INTERVAL_MAX } from './profile/profile.ts';
 import { profileReport, type ProfileReport } from './profile/report.ts';
 import { Process, type ProcessHost, type StdioOptions } from './process.ts';
@@ -241,7 +242,8 @@ export class Machine implements ProcessHost {
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);
     this.context.profile = newProfile(ram, options.profile);
     const limit = instructionLimit(options.maxInstructions);
-    this.loop = new MachineLoop(this.context, limit, (error) => this.fail(error));
+    const gate = options.seed === undefined ? null : new OutputGate();
+    this.loop = new MachineLoop(this.context, limit, gate, (error) => this.fail(error));
     this.tree = createRootFs(kernel, options.root ?? {}, options.mounts ?? []);
     this.files = new HostFiles(this.tree.vfs, this.tree.context);
     this.swapAreas = new SwapAreas(pgdat, this.tree, swapSpecs(options.swap));
@@ -268,10 +270,11 @@ export class Machine implements ProcessHost {
     const program = this.load(ctx, file, path, argv.map(bytesOf), env, limits, cred);
     if (kernel.cowPte) program.mm.flags |= MMF_COW_PTE;
     const pid = kernel.allocPid();
+    const { gate } = this.loop;
     const stdio =
       options.tty === true
-        ? openTerminal(this.tree, kernel, options)
-        : openStdio(this.tree, options);
+        ? openTerminal(this.tree, kernel, options, gate)
+        : openStdio(this.tree, options, gate);
     const sighand = new SighandStruct(new Int32Array(NSIG * SIGACTION_WORDS), false);
     const task = new Task(pid, pid, kernel.runQueue, kernel.spareRegs.pop(), null, {
       mm: program.mm,
@@ -351,7 +354,7 @@ export class Machine implements ProcessHost {
     if (typeof child === 'number') throw errnoError(child, action);
     child.signal.pgrp = child.pid;
     child.signal.session = child.pid;
-    const stdio = openStdio(this.tree, options);
+    const stdio = openStdio(this.tree, options, this.loop.gate);
     replaceStdio(child.files, known.stdio, stdio);
     return this.adopt(child, stdio);
   }

@@ -9,6 +9,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { killProcessGroup } from '../kernel/signal.ts';
 import { AT_FDCWD, O_RDONLY, O_WRONLY } from '../uapi/fcntl.ts';
 import { errnoError } from './errors.ts';
+import { addOutput, hostTakesMore, type OutputGate, removeOutput } from './output_gate.ts';
 import type { GuestTree } from './root_fs.ts';
 import type { ProcessStreams, StdioKind, StdioOptions } from './process.ts';
 
@@ -63,19 +64,31 @@ function inputOf(stream: HostStream): Writable {
 }
 
 /** What the guest writes comes to the host. */
-function outputOf(stream: HostStream): Readable {
+function outputOf(stream: HostStream, gate: OutputGate | null): Readable {
+  const gated = gate === null ? null : addOutput(gate, stream);
   const output = new Readable({
     highWaterMark: PIPE_BYTES,
     read() {
-      stream.drained();
+      if (gate === null || gated === null) stream.drained();
+      else hostTakesMore(gate, gated);
     },
     destroy(error, done) {
+      if (gate !== null && gated !== null) removeOutput(gate, gated);
       stream.close();
       done(error);
     },
   });
-  stream.onWrite = (data) => output.push(data);
-  stream.onWritersGone = () => void output.push(null);
+  stream.onWrite = (data) => {
+    const more = output.push(data);
+    if (gated === null) return more;
+    gated.full = !more;
+    gated.sent += data.length;
+    return gated.sent < PIPE_BYTES;
+  };
+  stream.onWritersGone = () => {
+    if (gate !== null && gated !== null) removeOutput(gate, gated);
+    output.push(null);
+  };
   return output;
 }
 
@@ -100,10 +113,11 @@ function openOutput(
   { vfs, context }: GuestTree,
   kind: StdioKind,
   inherited: NodeJS.WritableStream,
+  gate: OutputGate | null,
 ): End<Readable> {
   if (kind === 'null') return { host: Readable.from([]), guest: openNull(context, O_WRONLY) };
   const stream = new HostStream();
-  const host = outputOf(stream);
+  const host = outputOf(stream, gate);
   const guest = openHostStream(vfs, stream, O_WRONLY);
   if (kind === 'inherit') host.pipe(inherited, { end: false });
   return { host, guest };
@@ -130,11 +144,11 @@ function assemble(
 }
 
 /** Opens the streams of a new process. Each guest file has one reference. */
-export function openStdio(tree: GuestTree, options: StdioOptions): Stdio {
+export function openStdio(tree: GuestTree, options: StdioOptions, gate: OutputGate | null): Stdio {
   return assemble(
     openInput(tree, options.stdin ?? 'null'),
-    openOutput(tree, options.stdout ?? 'pipe', process.stdout),
-    openOutput(tree, options.stderr ?? 'pipe', process.stderr),
+    openOutput(tree, options.stdout ?? 'pipe', process.stdout, gate),
+    openOutput(tree, options.stderr ?? 'pipe', process.stderr, gate),
     null,
   );
 }
@@ -143,11 +157,16 @@ export function openStdio(tree: GuestTree, options: StdioOptions): Stdio {
  * Opens a terminal as all three streams. What the user types is written to stdin, everything
  * the programs print is read from stdout.
  */
-export function openTerminal(tree: GuestTree, kernel: Kernel, options: StdioOptions): Stdio {
+export function openTerminal(
+  tree: GuestTree,
+  kernel: Kernel,
+  options: StdioOptions,
+  gate: OutputGate | null,
+): Stdio {
   const stream = new HostStream();
   const tty = createTty(tree.vfs, stream, (pgrp, sig) => killProcessGroup(kernel, pgrp, sig));
   const host = inputOf(stream);
-  const output = outputOf(stream);
+  const output = outputOf(stream, gate);
   const guest = openTty(tty, tree.dev);
   guest.getFile();
   guest.getFile();

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { guestProgramPath } from '../../src/bench/guest_files.ts';
 import { Machine, type MachineOptions, type MachineStats } from '../../src/machine/machine.ts';
@@ -86,6 +87,33 @@ create index tb on t(b);
 select count(*), sum(a), min(b), hex(randomblob(8)), random(), strftime('%s %f', 'now') from t;
 `;
 
+/** One process counts while another writes more than anybody reads at once; then the count. */
+const COUNT_AND_WRITE = `
+import mmap, os, struct
+shared = mmap.mmap(-1, 4096)
+pid = os.fork()
+if pid == 0:
+    n = 0
+    while True:
+        n += 1
+        shared[0:8] = struct.pack('Q', n)
+for i in range(200): os.write(1, b'x' * 4096)
+count = struct.unpack('Q', shared[0:8])[0]
+os.kill(pid, 9)
+os.waitpid(pid, 0)
+print(count)
+`;
+
+/** Reads a stream to its end, waiting some ms after each part. */
+async function readSlowly(stream: AsyncIterable<Uint8Array>, pause: number): Promise<string> {
+  let text = '';
+  for await (const part of stream) {
+    text += Buffer.from(part).toString('latin1');
+    await setTimeout(pause);
+  }
+  return text;
+}
+
 describe('a machine with a seed', () => {
   it('switches between threads at the same instructions', async () => {
     const { stats } = await repeat({ seed: 1 }, (machine) => runGuest(machine, 'threads'));
@@ -101,6 +129,20 @@ describe('a machine with a seed', () => {
       runDebian(machine, ['sqlite3', ':memory:', SQL]),
     );
     assert.match(run.stdout, /^2000\|2001000\|\w+\|[0-9A-F]{16}\|-?\d+\|1767225600 00\.\d+\n$/);
+  });
+
+  it('does not show programs how fast their output is read', { skip: noRoot }, async () => {
+    const [fast, slow] = [0, 100].map((pause) =>
+      withMachine({ memory: MEMORY, seed: 1, root: { host } }, async (machine) => {
+        const guest = machine.spawn('/usr/bin/python3', ['python3', '-c', COUNT_AND_WRITE]);
+        const output = readSlowly(guest.stdout, pause);
+        await guest.wait();
+        return { output: await output, stats: machine.stats() };
+      }),
+    );
+    const { output, stats } = await fast!;
+    assert.match(output, /^x{819200}\d+\n$/);
+    assert.deepEqual(await slow, { output, stats });
   });
 
   it('shows threads of python3 the same times, and lets none wait', { skip: noRoot }, async () => {
