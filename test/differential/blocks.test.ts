@@ -9,11 +9,13 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import * as cause from '../../src/arch/riscv/cause.ts';
 import { INTERPRETER, JIT_AT_ONCE, JIT_SOON, TIERS } from '../cpu_tiers.ts';
-import { compareProgram, type Difference, newTally, traceOf } from './blocks_compare.ts';
+import { compareProgram, type Difference, hasLeft, newTally, traceOf } from './blocks_compare.ts';
 import { CpuEngine, OracleEngine } from './blocks_engines.ts';
 import { blockProgram } from './blocks_program.ts';
 
 const COUNT = Number(process.env['JIT_PROGRAMS'] ?? 300);
+/** One of so many programs is watched, too. */
+const WATCHED_SHARE = 5;
 const SEED = Number(process.env['JIT_SEED'] ?? 1);
 
 /** Runs the program again on new engines, since it may have failed only after others. */
@@ -55,6 +57,22 @@ describe('programs of many blocks', () => {
       const found = compareProgram(blockProgram(seed), oracle, engines, tally);
       if (found !== null) assert.fail(explain(seed, found));
     }
+  });
+
+  it('are watched the same in every tier', () => {
+    const watch = { edges: true, compares: true, blocks: true, mapSize: 4096 };
+    const watched = TIERS.map((tier) => new CpuEngine(tier, watch));
+    let blocks = 0;
+    for (let seed = SEED; seed < SEED + Math.ceil(COUNT / WATCHED_SHARE); seed++) {
+      const found = compareProgram(blockProgram(seed), oracle, watched, newTally());
+      if (found !== null) assert.fail(explain(seed, found));
+      const stayed = watched.map((engine) => !hasLeft(engine));
+      const [wanted, ...others] = watched.map((engine) => engine.takeWatched());
+      blocks += wanted!.blocks.total;
+      for (const [n, other] of others.entries())
+        if (stayed[n + 1]!) assert.deepEqual(other, wanted, `${seed}: ${TIERS[n + 1]!.name}`);
+    }
+    assert.ok(blocks > 1000);
   });
 
   it('fault, trap and change code in every way', {

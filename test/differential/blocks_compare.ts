@@ -38,6 +38,11 @@ export function newTally(): Tally {
   return { insns: 0, stops: 0, traps: new Map(), cut: 0, exited: 0 };
 }
 
+/** Whether the engine leaves the program to the others. */
+export function hasLeft(engine: CpuEngine): boolean {
+  return engine.compiledSinceLoad >= MAX_COMPILED;
+}
+
 function budgetOf(r: Random): number {
   return r.oneIn(4) ? 1 + r.below(20) : r.oneIn(6) ? 1_000_000 : 1 + r.below(2000);
 }
@@ -108,7 +113,7 @@ export function compareProgram(
   let engines = all;
   for (let stop = 0; ; stop++) {
     const budget = budgetOf(r);
-    engines = engines.filter((engine) => engine.compiledSinceLoad < MAX_COMPILED);
+    engines = engines.filter((engine) => !hasLeft(engine));
     const stops = engines.map((engine) => engine.run(budget));
     const [first] = stops as [Stop];
     let wanted = oracle.runTo(first.instret);

@@ -36,6 +36,15 @@ import {
 import { Ram } from '../../src/arch/riscv/ram.ts';
 import { flushTlbAll, flushTlbPageAt } from '../../src/arch/riscv/tlb.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
+import { instrumentBytes, type InstrumentOptions } from '../../src/cpu/instrument.ts';
+import {
+  type BlockTrace,
+  blockTrace,
+  clearInstrument,
+  type CompareLog,
+  compareLog,
+  edgeMap,
+} from '../../src/machine/instruments.ts';
 import { compiledRegions, newCpu, type Tier } from '../cpu_tiers.ts';
 import { type Access, Rv64, type Trap } from '../oracle/rv64.ts';
 import { type BlockHart, BlockKernel, type Page } from './blocks_kernel.ts';
@@ -62,6 +71,12 @@ export interface BlockEngine {
   load(program: BlockProgram): void;
 }
 
+export interface Watched {
+  readonly edges: Uint8Array;
+  readonly compares: CompareLog;
+  readonly blocks: BlockTrace;
+}
+
 function hasTval(code: number): boolean {
   return code !== cause.CAUSE_ECALL_U && code !== cause.CAUSE_BUDGET;
 }
@@ -74,7 +89,7 @@ export class CpuEngine implements BlockEngine, BlockHart {
   readonly x: BigUint64Array;
   readonly memory: Uint8Array;
   kernel!: BlockKernel;
-  private readonly ram = new Ram(MEMORY_BYTES);
+  private readonly ram: Ram;
   private readonly cpu: Cpu;
   private readonly base: number;
   private readonly f: BigUint64Array;
@@ -83,9 +98,10 @@ export class CpuEngine implements BlockEngine, BlockHart {
   private nextTable = 0;
   private compiledBefore = 0;
 
-  constructor(tier: Tier) {
+  constructor(tier: Tier, instrument: InstrumentOptions = {}) {
     this.name = tier.name;
-    this.cpu = newCpu(this.ram, { timeNs: () => 0 }, tier);
+    this.ram = new Ram(MEMORY_BYTES, instrumentBytes(instrument));
+    this.cpu = newCpu(this.ram, { timeNs: () => 0 }, tier, instrument);
     const { buffer } = this.ram.memory;
     this.base = this.ram.layout.firstFrame;
     this.x = new BigUint64Array(buffer, HART_X, 32);
@@ -126,6 +142,19 @@ export class CpuEngine implements BlockEngine, BlockHart {
     ram.i32[HART_RESERVED >> 2] = 0;
     this.words[HART_INSTRET >> 3] = 0n;
     this.compiledBefore = this.compiled ?? 0;
+  }
+
+  /** What was watched since the last call. */
+  takeWatched(): Watched {
+    const { ram } = this;
+    const { instrument } = this.cpu;
+    const watched = {
+      edges: edgeMap(ram, instrument)!.slice(),
+      compares: compareLog(ram, instrument)!,
+      blocks: blockTrace(ram, instrument)!,
+    };
+    clearInstrument(ram, instrument);
+    return watched;
   }
 
   private table(): Pfn {
