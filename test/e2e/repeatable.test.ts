@@ -174,6 +174,18 @@ describe('MachineOptions.maxInstructions', () => {
     await machine.dispose();
   });
 
+  it('ends at the same instruction in every tier', async () => {
+    const counts = TIERS.map(({ jit }) =>
+      withMachine({ memory: MEMORY, jit, seed: 1, maxInstructions: 654_321 }, async (machine) => {
+        await assert.rejects(runGuest(machine, 'fork_tree', ['100', '8', '4', '7']));
+        return machine.stats();
+      }),
+    );
+    const [first, ...others] = await Promise.all(counts);
+    assert.ok(first!.instructions >= 654_321);
+    for (const other of others) assert.deepEqual(other, first);
+  });
+
   it('leaves alone what takes less, and refuses a limit of 0', async () => {
     const done = await outcome({ maxInstructions: 1e9 }, (machine) => runGuest(machine, 'hello'));
     assert.equal(done.run.code, 0);
