@@ -8,6 +8,7 @@
  *      | edge map | compare ring | block ring |        each one page-aligned, present if asked for
  *
  *      ring:     | total u64 | - 56 bytes | record 0 | record 1 | ... |   the newest is total - 1
+ *      by site:  | total u64 | - 56 bytes | count u32 of each site | a ring of each site |
  *      compare:  | pc u64 | rs1 u64 | rs2 u64 | row of INSN_TABLE u32 | - u32 |
  *      block:    | pc u64 |
  */
@@ -16,7 +17,7 @@ import { HART_PREV_BLOCK } from '../arch/riscv/hart_state.ts';
 import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
 import { TWO32 } from '../lib/bits.ts';
 import type { Emitter, Push } from './emitter.ts';
-import { I32, I64, Op } from './wasm_encoder.ts';
+import { type FunctionBuilder, I32, I64, Op } from './wasm_encoder.ts';
 
 /** What to watch. Sizes are powers of two. */
 export interface InstrumentOptions {
@@ -28,6 +29,11 @@ export interface InstrumentOptions {
   readonly compares?: boolean | undefined;
   /** The newest comparisons that are kept. Default 65536. */
   readonly compareRecords?: number | undefined;
+  /**
+   * Keeps the newest so many of each branch, so that a loop does not displace what else was
+   * compared; branches that share a hash share these. Default 0: the newest of all.
+   */
+  readonly comparesPerSite?: number | undefined;
   /** Log the address of each block that is reached. Default false. */
   readonly blocks?: boolean | undefined;
   /** The newest blocks that are kept. Default 65536. */
@@ -42,10 +48,18 @@ export interface InstrumentArea {
   readonly order: number;
 }
 
+/** Records of comparisons. */
+export interface CompareArea extends InstrumentArea {
+  /** log2 of the number of sites, each with as many of the records; -1 for one ring of all. */
+  readonly siteOrder: number;
+  /** Offset of the first record. */
+  readonly first: number;
+}
+
 /** What is watched, and where it is written; null for what is not. */
 export interface Instrument {
   readonly edges: InstrumentArea | null;
-  readonly compares: InstrumentArea | null;
+  readonly compares: CompareArea | null;
   readonly blocks: InstrumentArea | null;
 }
 
@@ -55,6 +69,8 @@ const DEFAULT_ENTRIES = 1 << 16;
 
 /** Bytes before the first record of a ring, which begin with the count of all records, ever. */
 export const RING_HEADER = 64;
+/** Bytes of a site's count. */
+export const SITE_COUNT = 4;
 export const COMPARE_RECORD = 32;
 export const COMPARE_RS1 = 8;
 export const COMPARE_RS2 = 16;
@@ -86,9 +102,15 @@ function place(options: InstrumentOptions, base: number): [Instrument, bytes: nu
     return placed;
   };
   const { edges, mapSize, compares, compareRecords, blocks, blockRecords } = options;
+  const perSite = options.comparesPerSite ?? 0;
+  const sites = perSite === 0 ? 0 : (compareRecords ?? DEFAULT_ENTRIES) / perSite;
+  const header = RING_HEADER + sites * SITE_COUNT;
+  const siteOrder = sites === 0 ? -1 : Math.log2(sites);
+  const ofCompares = (placed: InstrumentArea | null): CompareArea | null =>
+    placed === null ? null : { ...placed, siteOrder, first: placed.base + header };
   const instrument = {
     edges: area(edges, mapSize, 0, 1),
-    compares: area(compares, compareRecords, RING_HEADER, COMPARE_RECORD),
+    compares: ofCompares(area(compares, compareRecords, header, COMPARE_RECORD)),
     blocks: area(blocks, blockRecords, RING_HEADER, BLOCK_RECORD),
   };
   return [instrument, at - base];
@@ -111,17 +133,22 @@ export function blockOfPc(pc: number, mapSize: number): number {
   return Math.imul(low, HASH) >>> (32 - Math.log2(mapSize));
 }
 
+/** Replaces the address on the stack by its hash of `order` bits. */
+function emitHash(f: FunctionBuilder, order: number): void {
+  f.op(Op.i32WrapI64);
+  f.i32Const(HASH);
+  f.op(Op.i32Mul);
+  f.i32Const(32 - order);
+  f.op(Op.i32ShrU);
+}
+
 /** map[block ^ prev]++, prev = block >> 1, where `block` is a hash of the address in `pc`. */
 function emitEdge(e: Emitter, pc: number, { base, order }: InstrumentArea): void {
   const { f } = e;
   const block = e.temp(I32, TEMP);
   const counter = e.temp(I32, TEMP + 1);
   f.get(pc);
-  f.op(Op.i32WrapI64);
-  f.i32Const(HASH);
-  f.op(Op.i32Mul);
-  f.i32Const(32 - order);
-  f.op(Op.i32ShrU);
+  emitHash(f, order);
   f.tee(block);
   f.i32Const(0);
   f.mem(Op.i32Load, HART_PREV_BLOCK);
@@ -139,11 +166,10 @@ function emitEdge(e: Emitter, pc: number, { base, order }: InstrumentArea): void
   f.mem(Op.i32Store, HART_PREV_BLOCK);
 }
 
-/** Sets the local that is returned to the offset, less base + RING_HEADER, of a new record. */
-function emitRecord(e: Emitter, { base, order }: InstrumentArea, bytes: number): number {
+/** Counts one more record; sets the local that is returned to how many there were. */
+function emitTotal(e: Emitter, base: number): number {
   const { f } = e;
   const total = e.temp(I64, TEMP);
-  const record = e.temp(I32, TEMP);
   f.i32Const(0);
   f.i32Const(0);
   f.mem(Op.i64Load, base);
@@ -151,11 +177,50 @@ function emitRecord(e: Emitter, { base, order }: InstrumentArea, bytes: number):
   f.i64Const(1);
   f.op(Op.i64Add);
   f.mem(Op.i64Store, base);
+  return total;
+}
+
+/** Sets the local that is returned to the offset, less that of the first record, of a new one. */
+function emitRecord(e: Emitter, { base, order }: InstrumentArea, bytes: number): number {
+  const { f } = e;
+  const total = emitTotal(e, base);
+  const record = e.temp(I32, TEMP);
   f.get(total);
   f.op(Op.i32WrapI64);
   f.i32Const(2 ** order - 1);
   f.op(Op.i32And);
   f.i32Const(Math.log2(bytes));
+  f.op(Op.i32Shl);
+  f.set(record);
+  return record;
+}
+
+/** As emitRecord(), in the ring of the site that the instruction's address belongs to. */
+function emitSiteRecord(e: Emitter, { base, order, siteOrder }: CompareArea): number {
+  const { f } = e;
+  const [record, count] = [e.temp(I32, TEMP), e.temp(I32, TEMP + 1)];
+  const counts = base + RING_HEADER;
+  emitTotal(e, base);
+  e.pc();
+  emitHash(f, siteOrder);
+  f.tee(record);
+  f.i32Const(Math.log2(SITE_COUNT));
+  f.op(Op.i32Shl);
+  f.tee(count);
+  f.get(count);
+  f.mem(Op.i32Load, counts);
+  f.tee(count);
+  f.i32Const(1);
+  f.op(Op.i32Add);
+  f.mem(Op.i32Store, counts);
+  f.get(record);
+  f.i32Const(order - siteOrder);
+  f.op(Op.i32Shl);
+  f.get(count);
+  f.i32Const(2 ** (order - siteOrder) - 1);
+  f.op(Op.i32And);
+  f.op(Op.i32Or);
+  f.i32Const(Math.log2(COMPARE_RECORD));
   f.op(Op.i32Shl);
   f.set(record);
   return record;
@@ -180,11 +245,12 @@ export function emitReached(e: Emitter, { edges, blocks }: Instrument, target: P
 export function emitCompare(e: Emitter, { compares }: Instrument, row: number): void {
   if (compares === null) return;
   const { f } = e;
-  const record = emitRecord(e, compares, COMPARE_RECORD);
+  const record =
+    compares.siteOrder < 0 ? emitRecord(e, compares, COMPARE_RECORD) : emitSiteRecord(e, compares);
   const store = (push: Push, offset: number): void => {
     f.get(record);
     push();
-    f.mem(Op.i64Store, compares.base + RING_HEADER + offset);
+    f.mem(Op.i64Store, compares.first + offset);
   };
   store(() => e.pc(), 0);
   store(() => e.x(1), COMPARE_RS1);

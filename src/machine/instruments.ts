@@ -9,6 +9,7 @@ import {
   COMPARE_ROW,
   COMPARE_RS1,
   COMPARE_RS2,
+  type CompareArea,
   type Instrument,
   INSTRUMENT_ENTRIES_MAX,
   INSTRUMENT_ENTRIES_MIN,
@@ -16,6 +17,7 @@ import {
   instrumentBytes,
   type InstrumentOptions,
   RING_HEADER,
+  SITE_COUNT,
 } from '../cpu/instrument.ts';
 import { getU64 } from '../lib/bits.ts';
 import { CowshedError } from './errors.ts';
@@ -32,9 +34,9 @@ export interface CompareRecord {
 }
 
 export interface CompareLog {
-  /** Comparisons since the log was cleared; the newest of them are kept. */
+  /** Comparisons since the log was cleared; the newest of them, or of each branch, are kept. */
   readonly total: number;
-  /** The oldest first. */
+  /** The oldest first; with comparesPerSite those of each site together. */
   readonly records: readonly CompareRecord[];
 }
 
@@ -45,8 +47,21 @@ export interface BlockTrace {
   readonly pcs: Float64Array;
 }
 
+/** Comparisons kept of each branch. */
+const PER_SITE_MIN = 2;
+const PER_SITE_MAX = 128;
 /** Share of the memory that may be reserved. */
 const MAX_SHARE = 4;
+
+function checkSites({ comparesPerSite = 0, compareRecords = Infinity }: InstrumentOptions): void {
+  const fits = comparesPerSite <= Math.min(PER_SITE_MAX, compareRecords / PER_SITE_MIN);
+  const whole = comparesPerSite >= PER_SITE_MIN && Number.isInteger(Math.log2(comparesPerSite));
+  if (comparesPerSite === 0 || (fits && whole)) return;
+  throw new CowshedError(
+    'EINVAL',
+    `Cannot keep ${comparesPerSite} comparisons of each branch: want 0 or a power of two, ${PER_SITE_MIN} to ${PER_SITE_MAX}`,
+  );
+}
 
 /** Bytes of memory to reserve. @throws CowshedError for a size that cannot be. */
 export function reservedBytes(options: InstrumentOptions, memory: number): number {
@@ -59,6 +74,7 @@ export function reservedBytes(options: InstrumentOptions, memory: number): numbe
       `Cannot use ${name} ${size}: want a power of two, ${INSTRUMENT_ENTRIES_MIN} to ${INSTRUMENT_ENTRIES_MAX}`,
     );
   }
+  checkSites(options);
   const bytes = instrumentBytes(options);
   if (bytes <= memory / MAX_SHARE) return bytes;
   throw new CowshedError(
@@ -83,11 +99,24 @@ function ringRecords(ram: Ram, area: InstrumentArea, size: number): [number[], t
   return [at, total];
 }
 
+/** As ringRecords(), site by site. */
+function siteRecords(ram: Ram, area: CompareArea): [number[], total: number] {
+  const perSite = 2 ** (area.order - area.siteOrder);
+  const offsets: number[] = [];
+  for (let site = 0; site < 2 ** area.siteOrder; site++) {
+    const count = ram.view.getUint32(area.base + RING_HEADER + site * SITE_COUNT, true);
+    for (let n = Math.max(0, count - perSite); n < count; n++)
+      offsets.push(area.first + (site * perSite + (n % perSite)) * COMPARE_RECORD);
+  }
+  return [offsets, getU64(ram.view, area.base)];
+}
+
 export function compareLog(ram: Ram, instrument: Instrument | null): CompareLog | null {
   const area = instrument?.compares ?? null;
   if (area === null) return null;
   const { view } = ram;
-  const [offsets, total] = ringRecords(ram, area, COMPARE_RECORD);
+  const [offsets, total] =
+    area.siteOrder < 0 ? ringRecords(ram, area, COMPARE_RECORD) : siteRecords(ram, area);
   const records = offsets.map((at) => ({
     pc: getU64(view, at),
     kind: INSN_TABLE[view.getUint32(at + COMPARE_ROW, true)]!.name,
@@ -108,6 +137,7 @@ export function blockTrace(ram: Ram, instrument: Instrument | null): BlockTrace 
 export function clearInstrument(ram: Ram, instrument: Instrument | null): void {
   edgeMap(ram, instrument)?.fill(0);
   ram.u32[HART_PREV_BLOCK >>> 2] = 0;
-  for (const area of [instrument?.compares ?? null, instrument?.blocks ?? null])
-    if (area !== null) ram.u8.fill(0, area.base, area.base + RING_HEADER);
+  const { compares, blocks } = instrument ?? { compares: null, blocks: null };
+  if (compares !== null) ram.u8.fill(0, compares.base, compares.first);
+  if (blocks !== null) ram.u8.fill(0, blocks.base, blocks.base + RING_HEADER);
 }

@@ -98,6 +98,11 @@ describe('Machine.coverage()', () => {
       code: 'EINVAL',
       message: 'Cannot use mapSize 65000: want a power of two, 256 to 4194304',
     });
+    for (const comparesPerSite of [1, 3, 256])
+      await assert.rejects(Machine.create({ instrument: { compares: true, comparesPerSite } }), {
+        code: 'EINVAL',
+        message: /^Cannot keep \d+ comparisons of each branch: want 0 or a power of two, 2 to 128$/,
+      });
     const instrument = { compares: true, compareRecords: 1 << 20 };
     await assert.rejects(Machine.create({ memory: 16 << 20, instrument }), {
       code: 'ERR_MEMORY_SIZE',

@@ -41,6 +41,7 @@ const FUNCTION = [
   RET,
 ];
 const LOOP_BRANCH = TEXT + 14;
+const HOT_LOOP = 0x20000;
 const SKIP = CALLEE + 6;
 const SKIPPED = SKIP + 8;
 
@@ -54,7 +55,12 @@ function newMachine(tier: Tier, instrument: InstrumentOptions): BareMachine {
 function runLoop(m: BareMachine, iterations: number): void {
   m.setX(A0, 0n);
   m.setX(S0, BigInt(iterations));
-  m.pc = TEXT;
+  runFrom(m, TEXT);
+}
+
+/** Runs from `pc` to the ecall. */
+function runFrom(m: BareMachine, pc: number): void {
+  m.pc = pc;
   let cause: number;
   do cause = m.cpu.run(10_000);
   while (cause === CAUSE_BUDGET);
@@ -130,6 +136,30 @@ for (const tier of TIERS) {
         records,
         all.slice(-256).map(([pc, kind, rs1]) => ({ pc, kind, rs1, rs2: others[kind]! })),
       );
+    });
+
+    it('keeps the newest operands of each branch, whichever runs most', () => {
+      const sized = { compareRecords: 4096, comparesPerSite: 16 };
+      const m = newMachine(tier, { compares: true, ...sized });
+      runLoop(m, 3);
+      m.setX(S0, 20_000n);
+      m.setX(A0, 0n);
+      m.code(HOT_LOOP, [addi(A0, A0, 1), branch(BNE, A0, S0, -4), ECALL]);
+      runFrom(m, HOT_LOOP);
+      const { total, records } = compareLog(m.ram, m.cpu.instrument)!;
+      assert.equal(total, 9 + 20_000);
+      const of = (site: number): bigint[] =>
+        records.filter(({ pc }) => pc === site).map(({ rs1 }) => rs1);
+      assert.deepEqual(of(SKIP), [1n, 0n, 1n]);
+      assert.deepEqual(of(SKIPPED), [1n, 2n, 3n]);
+      assert.deepEqual(of(LOOP_BRANCH), [1n, 2n, 3n]);
+      assert.deepEqual(
+        of(HOT_LOOP + 4),
+        Array.from({ length: 16 }, (_, n) => BigInt(19_985 + n)),
+      );
+      assert.equal(records.length, 25);
+      clearInstrument(m.ram, m.cpu.instrument);
+      assert.deepEqual(compareLog(m.ram, m.cpu.instrument), { total: 0, records: [] });
     });
 
     it('keeps everything asked for apart', () => {
