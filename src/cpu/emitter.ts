@@ -13,7 +13,7 @@ export type Push = () => void;
 export type Source = 1 | 2 | 3;
 
 /** Functions every module of the processor has: see wasm_functions.ts. */
-export type Helper = 'mulhu' | 'mulErrorD' | 'fmaD' | 'fmaS';
+export type Helper = 'mulhu' | 'fmaD' | 'fmaS';
 
 /** Bytes a memory access moves. */
 export type Size = 1 | 2 | 4 | 8;
@@ -44,8 +44,16 @@ export interface Emitter {
   setFBits(value: Push): void;
   setF64(value: Push): void;
   setF32(value: Push): void;
-  /** Runs this instruction in the soft-float unit instead, and ends it. */
+  /** Runs this instruction in the soft-float unit. */
   softFloat(): void;
+  /** Has the soft-float unit do this instruction if `condition` pushes a non-zero i32. */
+  softFloatIf(condition: Push): void;
+  /** NX is set and frm is "to nearest" whenever this runs. */
+  readonly inexactKnown: boolean;
+  /** That the result is finite is seen from a later one. */
+  readonly finiteLater: boolean;
+  /** rs1 and rs2 are known to be one register. */
+  readonly sameSources: boolean;
 
   /** Pushes the address of this instruction, and of the next one (i64). */
   pc(): void;
@@ -63,9 +71,9 @@ export interface Emitter {
   /** Reads or writes a CSR as the row's mnemonic says, and rd. */
   csr(): void;
 
-  /** Pushes the i64 that `opcode` (an i64 load of `size` bytes) reads at rs1 + imm. */
+  /** Pushes what `opcode` (an i64 load of `size` bytes, or f64.load) reads at rs1 + imm. */
   load(opcode: number, size: Size): void;
-  /** Stores what `value` (i64) pushes at rs1 + imm with `opcode`. */
+  /** Stores what `value` (i64, or f64 for f64.store) pushes at rs1 + imm with `opcode`. */
   store(opcode: number, size: Size, value: Push): void;
   /** Pushes the memory offset (i32) of the naturally aligned operand at rs1, readable or, when
    * `write`, also writable. Traps as a load, or as a store or AMO. */

@@ -22,7 +22,7 @@ import {
   SLOT_RS2,
   SLOT_SCALE,
 } from './slots.ts';
-import { type FunctionBuilder, I64, Op } from './wasm_encoder.ts';
+import { F64, type FunctionBuilder, I64, Op } from './wasm_encoder.ts';
 
 /** What turns the zero-extended bytes of loadSlow() into what the opcode loads. */
 const SIGN_EXTEND: Readonly<Record<number, number | undefined>> = {
@@ -37,6 +37,9 @@ export class SlotEmitter implements Emitter {
   readonly #fr: Frame;
   readonly #handler: Handler;
   readonly #temps: Map<string, number>;
+  readonly inexactKnown = false;
+  readonly finiteLater = false;
+  readonly sameSources = false;
   /** Whether the handler's end is unreachable. */
   ended = false;
   /** Whether a store of this handler may leave ip stale. */
@@ -132,6 +135,11 @@ export class SlotEmitter implements Emitter {
 
   softFloat(): void {
     this.f.br(this.#fr.softFloat);
+  }
+
+  softFloatIf(condition: Push): void {
+    condition();
+    this.f.brIf(this.#fr.softFloat);
   }
 
   pc(): void {
@@ -295,7 +303,7 @@ export class SlotEmitter implements Emitter {
     const { f } = this;
     this.#effectiveAddress();
     emitTlbHit(f, fr.entry, fr.ea, TLB_READ_BASE, size);
-    f.if(I64);
+    f.if(opcode === Op.f64Load ? F64 : I64);
     this.#hitOffset(TLB_READ_BASE);
     f.mem(opcode);
     f.else();
@@ -305,6 +313,7 @@ export class SlotEmitter implements Emitter {
     this.#checkTrap();
     const extend = SIGN_EXTEND[opcode];
     if (extend !== undefined) f.op(extend);
+    if (opcode === Op.f64Load) f.op(Op.f64ReinterpretI64);
     f.end();
   }
 
@@ -321,6 +330,7 @@ export class SlotEmitter implements Emitter {
     f.get(fr.ea);
     f.i32Const(size);
     value();
+    if (opcode === Op.f64Store) f.op(Op.i64ReinterpretF64);
     f.call(fr.calls.storeSlow);
     this.#checkTrap();
     this.#checkStale();

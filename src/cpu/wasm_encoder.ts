@@ -244,9 +244,16 @@ export class FunctionBuilder {
   readonly #locals: number[] = [];
   readonly #params: number;
   #depth = 0;
+  /** Offset in `code` of each branch with a hint, and whether it is likely taken. */
+  readonly #hints: (readonly [offset: number, taken: boolean])[] = [];
 
   constructor(params: number) {
     this.#params = params;
+  }
+
+  /** Says of the br_if or if that comes next whether it is likely taken (its condition true). */
+  hint(taken: boolean): void {
+    this.#hints.push([this.code.length, taken]);
   }
 
   /** Declares a local of the given type and returns its index. */
@@ -380,20 +387,39 @@ export class FunctionBuilder {
     this.code.u32(this.#depth - otherwise - 1);
   }
 
+  #localsSection(): ByteWriter {
+    const out = new ByteWriter();
+    out.u32(this.#locals.length);
+    for (const type of this.#locals) {
+      out.u32(1);
+      out.byte(type);
+    }
+    return out;
+  }
+
   /** The body as the code section wants it: size, locals, code, end. */
   encode(): ByteWriter {
-    const body = new ByteWriter();
-    body.u32(this.#locals.length);
-    for (const type of this.#locals) {
-      body.u32(1);
-      body.byte(type);
-    }
-    body.append(this.code);
-    body.byte(OP_END);
+    const locals = this.#localsSection();
     const sized = new ByteWriter();
-    sized.u32(body.length);
-    sized.append(body);
+    sized.u32(locals.length + this.code.length + 1);
+    sized.append(locals);
+    sized.append(this.code);
+    sized.byte(OP_END);
     return sized;
+  }
+
+  /** The hints as the section of branch hints wants them, or null if there is none. */
+  encodeHints(): ByteWriter | null {
+    if (this.#hints.length === 0) return null;
+    const start = this.#localsSection().length;
+    const out = new ByteWriter();
+    out.u32(this.#hints.length);
+    for (const [offset, taken] of this.#hints) {
+      out.u32(start + offset);
+      out.u32(1);
+      out.byte(taken ? 1 : 0);
+    }
+    return out;
   }
 }
 
@@ -408,6 +434,7 @@ interface DefinedFunction {
   readonly exportName: string | undefined;
 }
 
+const SECTION_CUSTOM = 0;
 const SECTION_TYPE = 1;
 const SECTION_IMPORT = 2;
 const SECTION_FUNCTION = 3;
@@ -567,6 +594,22 @@ export class ModuleBuilder {
     return out;
   }
 
+  /** Branch hints are a custom section: hosts that do not know it skip it. */
+  #hintSection(): ByteWriter {
+    const functions = this.#functions.flatMap(({ body }, i) => {
+      const hints = body.encodeHints();
+      return hints === null ? [] : [{ index: this.#imports.length + i, hints }];
+    });
+    const out = new ByteWriter();
+    out.name('metadata.code.branch_hint');
+    out.u32(functions.length);
+    for (const { index, hints } of functions) {
+      out.u32(index);
+      out.append(hints);
+    }
+    return out;
+  }
+
   /** The binary module. */
   encode(): Uint8Array<ArrayBuffer> {
     const functions = new ByteWriter();
@@ -589,6 +632,7 @@ export class ModuleBuilder {
     section(SECTION_FUNCTION, functions);
     section(SECTION_GLOBAL, this.#globalSection());
     section(SECTION_EXPORT, this.#exportSection());
+    section(SECTION_CUSTOM, this.#hintSection());
     section(SECTION_CODE, code);
     return out.bytes.slice(0, out.length);
   }

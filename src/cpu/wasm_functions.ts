@@ -238,16 +238,14 @@ function emitFmaS(f: FunctionBuilder): void {
 /** Parameters and result of each helper. */
 export const HELPER_TYPES = {
   mulhu: [[I64, I64], [I64]],
-  mulErrorD: [[F64, F64], [F64]],
   fmaD: [[F64, F64, F64], [F64]],
   fmaS: [[F32, F32, F32], [F32]],
 } as const;
 
 /** Adds the helpers to a module, exported by name, and gives their indexes. */
 export function emitHelpers(m: ModuleBuilder): Readonly<Record<Helper, number>> {
-  const mulErrorD = m.define(...HELPER_TYPES.mulErrorD, emitMulError, 'mulErrorD');
+  const mulErrorD = m.define([F64, F64], [F64], emitMulError);
   return {
-    mulErrorD,
     mulhu: m.define(...HELPER_TYPES.mulhu, emitMulhu, 'mulhu'),
     fmaD: m.define(...HELPER_TYPES.fmaD, (f) => emitFmaD(f, mulErrorD), 'fmaD'),
     fmaS: m.define(...HELPER_TYPES.fmaS, emitFmaS, 'fmaS'),

@@ -35,6 +35,7 @@ import { Strace } from '../syscalls/strace.ts';
 import { SYSCALLS, syscallHandlers } from '../syscalls/table.ts';
 import { EAGAIN, EBUSY, ESRCH } from '../uapi/errno.ts';
 import { NSIG, SIGCHLD } from '../uapi/signal.ts';
+import { enableBranchHints } from './branch_hints.ts';
 import { CowshedError, errnoError } from './errors.ts';
 import { MachineEvents } from './events.ts';
 import { explainExec } from './explain_exec.ts';
@@ -237,6 +238,7 @@ export class Machine implements ProcessHost {
     kernel.log.onLine = options.log ?? null;
     kernel.vdso = vdsoSetup(pgdat);
     const time = { timeNs: (pending: number) => kernel.clock.now(pending) };
+    enableBranchHints();
     const cpu = new Cpu(ram, time, jitOptions(options.jit), instrument);
     this.context = new TrapContext(kernel, cpu, syscallHandlers());
     if (options.strace !== undefined) this.context.strace = new Strace(SYSCALLS, options.strace);

@@ -438,7 +438,6 @@ function declareImports(m: ModuleBuilder, instrument: Instrument | null): Region
     chainNoStop: TAIL_CALLS ? m.import(EXPORT_CHAIN_NO_STOP, REGION_RESULTS, REGION_RESULTS) : -1,
     helpers: {
       mulhu: helper('mulhu'),
-      mulErrorD: helper('mulErrorD'),
       fmaD: helper('fmaD'),
       fmaS: helper('fmaS'),
     },

@@ -3,7 +3,9 @@
 import { HART_X } from '../../arch/riscv/hart_state.ts';
 import { PAGE_SHIFT, PAGE_SIZE, TLB_EXEC_BASE } from '../../arch/riscv/memlayout.ts';
 import { type Format, INSN_TABLE } from '../insn_table.ts';
+import { SOFT_FLOAT_OPS } from '../handlers.ts';
 import { SEMANTICS } from '../semantics/all.ts';
+import { inexactIsKnown } from '../semantics/float.ts';
 import { findEntry } from '../interp_chain.ts';
 import { emitExecEntry } from '../mmu.ts';
 import type { CodePool } from '../predecode.ts';
@@ -17,6 +19,7 @@ import {
   REGION_PARAMS,
   REGION_SPECIAL,
 } from './abi.ts';
+import { emitFloatRun, findFloatRun, hasFloatRun } from './float_runs.ts';
 import { findGroups } from './groups.ts';
 import { codeAt, isIndirect, pageOf, type Region, type RegionInsn, slotOf } from './region.ts';
 import {
@@ -195,6 +198,7 @@ function emitEdge(c: Context, edge: Edge, rel: number): void {
       pageChanged(c, rel);
       f.op(Op.i32Or);
     }
+    f.hint(false);
     f.if();
     emitExit(fr, dirty, rel, left, true);
     f.end();
@@ -281,7 +285,7 @@ const LEAVING = new Set<Format>(['LOAD', 'S', 'AMO', 'LR', 'FR', 'FU', 'R4']);
 
 /** Whether the region may be left at an instruction that does not end a block. */
 function mayLeave(insn: RegionInsn): boolean {
-  return LEAVING.has(INSN_TABLE[insn.row]!.format);
+  return LEAVING.has(INSN_TABLE[insn.row]!.format) || SOFT_FLOAT_OPS[insn.row]! >= 0;
 }
 
 /** The dirty registers after an instruction. */
@@ -313,12 +317,26 @@ function emitStraight(c: Context, insns: readonly RegionInsn[], start: Dirty): D
   const after = steps.length > 0 ? f.block() : 0;
   const labels = steps.map(() => f.block());
   let now = start;
-  insns.forEach((insn, i) => {
+  const emit = (insn: RegionInsn, i: number): void => {
     fr.leave = labels[stepOf[i]!] ?? fr.fault;
     emitStraddle(c, now, insn);
     c.emitter.emit(insn, SEMANTICS[insn.row]!);
     now = dirtyAfter(now, insn);
-  });
+  };
+  for (let i = 0; i < insns.length; ) {
+    const run = findFloatRun(insns, i, straddles);
+    if (run === null) {
+      emit(insns[i]!, i);
+      i++;
+      continue;
+    }
+    fr.leave = labels[stepOf[i]!] ?? fr.fault;
+    const first = i;
+    emitFloatRun(fr, c.emitter, run, now, () => {
+      for (const [n, insn] of run.insns.entries()) emit(insn, first + n);
+    });
+    i += run.insns.length;
+  }
   fr.leave = fr.fault;
   if (steps.length === 0) return dirty;
   f.br(after);
@@ -398,6 +416,7 @@ function newFrame(f: FunctionBuilder, calls: RegionCalls): RegionFrame {
     fault: 0,
     goOn: f.local(I64),
     chain: 0,
+    inexact: f.local(I32),
     chainNoStop: 0,
     leave: 0,
   };
@@ -463,6 +482,16 @@ export function emitRegion(
 function emitEntry(c: Context, block: number): void {
   const { fr, registers } = c;
   loadRegisters(fr, { x: registers.live.x[block]!, f: registers.live.f[block]! });
+  if (c.region.blocks.some(({ insns }) => hasFloatRun(insns))) {
+    inexactIsKnown(fr);
+    // So that the host keeps this, and not what it is computed from.
+    fr.f.if(I32);
+    fr.f.i32Const(1);
+    fr.f.else();
+    fr.f.i32Const(0);
+    fr.f.end();
+    fr.f.set(fr.inexact);
+  }
   pushFuel(fr, -c.region.blocks[block]!.insns[0]!.left);
   fr.f.set(fr.fuel);
 }

@@ -56,12 +56,21 @@ export interface RegionFrame {
   readonly whereLeft: number;
   /** Where to go on, with fuel; at `chain` and `chainNoStop` that is done. */
   readonly goOn: number;
+  /** Whether NX is set and frm is "to nearest", since the region was entered. */
+  readonly inexact: number;
   chain: Label;
   chainNoStop: Label;
   /** Leaves at the instruction in `where`; dirty registers are stored already. */
   fault: Label;
   /** Stores what is dirty before the current instruction, then goes to `fault`. */
   leave: Label;
+}
+
+/** Instructions of floating-point arithmetic and what lies between: see float_runs.ts. */
+export interface FloatRun {
+  readonly insns: readonly RegionInsn[];
+  /** Those whose result, if not finite, makes a later one not finite that is tested. */
+  readonly finiteLater: ReadonlySet<RegionInsn>;
 }
 
 /** How a block's last instruction goes on. */
@@ -89,7 +98,8 @@ export class RegionEmitter implements Emitter {
   /** Accesses that share a look into the TLB; set for each block. */
   groups: ReadonlyMap<RegionInsn, Group> = new Map();
   #insn: RegionInsn = NO_INSN;
-  #soft: Label = 0;
+  /** The run whose instructions are being emitted for the usual case, that fr.inexact is set. */
+  run: FloatRun | null = null;
 
   constructor(fr: RegionFrame, ends: Ends) {
     this.f = fr.f;
@@ -99,27 +109,27 @@ export class RegionEmitter implements Emitter {
 
   /** Emits one instruction. */
   emit(insn: RegionInsn, semantics: (e: Emitter) => void): void {
-    const { f } = this;
     this.#insn = insn;
-    const soft = SOFT_FLOAT_OPS[insn.row]!;
-    if (soft < 0) {
-      semantics(this);
-      return;
-    }
-    const done = f.block();
-    this.#soft = f.block();
-    if (!needsSoftFloat(insn)) {
-      semantics(this);
-      f.br(done);
-    }
-    f.end();
-    this.#softFloat(soft);
-    f.end();
+    if (SOFT_FLOAT_OPS[insn.row]! >= 0 && needsSoftFloat(insn)) this.softFloat();
+    else semantics(this);
   }
 
-  /** The instruction in the soft-float unit, which works on the registers in memory. */
-  #softFloat(operation: number): void {
+  get inexactKnown(): boolean {
+    return this.run !== null;
+  }
+
+  get finiteLater(): boolean {
+    return this.run?.finiteLater.has(this.#insn) ?? false;
+  }
+
+  get sameSources(): boolean {
+    return this.#insn.rs1 === this.#insn.rs2;
+  }
+
+  /** The soft-float unit works on the registers in memory. */
+  softFloat(): void {
     const { f } = this;
+    const operation = SOFT_FLOAT_OPS[this.#insn.row]!;
     const { regs } = INSN_TABLE[this.#insn.row]!;
     const { rd, rs1, rs2, rs3, rm } = this.#insn;
     const { x, fp, calls, entry } = this.#fr;
@@ -246,8 +256,18 @@ export class RegionEmitter implements Emitter {
     });
   }
 
-  softFloat(): void {
-    this.f.br(this.#soft);
+  /** The interpreter finds out that it is one for the soft-float unit. */
+  softFloatIf(condition: Push): void {
+    const { f } = this;
+    condition();
+    f.hint(false);
+    if (this.run !== null) {
+      f.brIf(this.#fr.leave);
+      return;
+    }
+    f.if();
+    this.#leave();
+    f.end();
   }
 
   pc(): void {
@@ -284,8 +304,12 @@ export class RegionEmitter implements Emitter {
     this.#ends.indirect(target);
   }
 
-  /** Leaves at this instruction. */
+  /** Leaves at this instruction, or at the start of the run. */
   #leave(): void {
+    if (this.run !== null) {
+      this.f.br(this.#fr.leave);
+      return;
+    }
     const { rel, left } = this.#insn;
     this.f.i32Const(rel);
     this.f.set(this.#fr.where);
@@ -331,6 +355,7 @@ export class RegionEmitter implements Emitter {
     const { f } = this;
     f.tee(this.#fr.offset);
     f.op(Op.i32Eqz);
+    f.hint(false);
     f.if();
     this.#leave();
     f.end();
@@ -357,6 +382,7 @@ export class RegionEmitter implements Emitter {
     f.i64Const(-PAGE_SIZE);
     f.op(Op.i64And);
     f.op(Op.i64Eq);
+    f.hint(true);
     f.if(I32);
     f.get(ea);
     f.op(Op.i32WrapI64);
@@ -364,6 +390,12 @@ export class RegionEmitter implements Emitter {
     f.mem(Op.i32Load, base + 8);
     f.op(Op.i32Add);
     f.else();
+    if (this.run !== null) {
+      // A call would cost the run more, as all registers would live across it.
+      this.#leave();
+      f.end();
+      return;
+    }
     f.get(ea);
     f.i32Const(span);
     f.i32Const((write ? TLB_WRITE : TLB_READ) | quiet);

@@ -4,21 +4,29 @@ import type { Emitter, Semantics } from '../emitter.ts';
 import { F32, F64, Op } from '../wasm_encoder.ts';
 import {
   DOUBLE,
+  finish,
   floatSemantics,
-  inexactSet,
-  inRange,
   roundsToNearest,
   SINGLE,
   softFloatUnless,
 } from './float.ts';
+import { conversions } from './float_convert.ts';
 
 const SIGN = -(2 ** 63);
 
 /** Emits the new sign bit (in bit 63) from the bits of rs2, which are on the stack. */
 type Sign = (e: Emitter) => void;
 
-function signInjection(sign: Sign): Semantics {
-  return (e) =>
+/** @param same the instruction that does the same when rs1 and rs2 are one register. */
+function signInjection(sign: Sign, same: Sign): Semantics {
+  return (e) => {
+    if (e.sameSources) {
+      e.setF64(() => {
+        e.f64(1);
+        same(e);
+      });
+      return;
+    }
     e.setFBits(() => {
       e.f64Bits(1);
       e.f.i64Const(SIGN);
@@ -31,6 +39,7 @@ function signInjection(sign: Sign): Semantics {
       e.f.op(Op.i64And);
       e.f.op(Op.i64Or);
     });
+  };
 }
 
 function invert(e: Emitter): void {
@@ -52,19 +61,18 @@ function narrow(e: Emitter): void {
   f.tee(a);
   f.op(Op.f32DemoteF64);
   f.set(r);
-  softFloatUnless(e, () => {
-    inRange(e, SINGLE, r, true);
-    inexactSet(e);
-    f.op(Op.i32And);
+  const zero = (): void => {
+    f.get(a);
+    f.f64Const(0);
+    f.op(Op.f64Eq);
+  };
+  const exact = (): void => {
     f.get(r);
     f.op(Op.f64PromoteF32);
     f.get(a);
     f.op(Op.f64Eq);
-    f.op(Op.i32Or);
-    roundsToNearest(e);
-    f.op(Op.i32And);
-  });
-  e.setF32(() => f.get(r));
+  };
+  finish(e, SINGLE, { r, normal: true, exact, special: zero });
 }
 
 /** fcvt.d.s: always exact, but a NaN needs canonicalisation. */
@@ -75,6 +83,7 @@ function widen(e: Emitter): void {
     e.f32(1);
     e.f.op(Op.f32Eq);
     e.f.op(Op.i32And);
+    if (e.inexactKnown) return;
     roundsToNearest(e);
     e.f.op(Op.i32And);
   });
@@ -86,11 +95,15 @@ function widen(e: Emitter): void {
 
 export const D_SEMANTICS: Readonly<Record<string, Semantics>> = {
   ...Object.fromEntries(floatSemantics(DOUBLE)),
-  fld: (e) => e.setFBits(() => e.load(Op.i64Load, 8)),
-  fsd: (e) => e.store(Op.i64Store, 8, () => e.f64Bits(2)),
-  'fsgnj.d': signInjection(() => {}),
-  'fsgnjn.d': signInjection(invert),
-  'fsgnjx.d': signInjection(xorWith),
+  ...Object.fromEntries(conversions(DOUBLE)),
+  fld: (e) => e.setF64(() => e.load(Op.f64Load, 8)),
+  fsd: (e) => e.store(Op.f64Store, 8, () => e.f64(2)),
+  'fsgnj.d': signInjection(
+    () => {},
+    () => {},
+  ),
+  'fsgnjn.d': signInjection(invert, (e) => e.f.op(Op.f64Neg)),
+  'fsgnjx.d': signInjection(xorWith, (e) => e.f.op(Op.f64Abs)),
   'fcvt.s.d': narrow,
   'fcvt.d.s': widen,
   'fmv.x.d': (e) => e.setX(() => e.f64Bits(1)),

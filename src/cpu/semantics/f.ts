@@ -3,6 +3,7 @@
 import type { Emitter, Semantics, Source } from '../emitter.ts';
 import { I32, Op } from '../wasm_encoder.ts';
 import { floatSemantics, SINGLE } from './float.ts';
+import { conversions } from './float_convert.ts';
 
 const CANONICAL_NAN = 0x7fc0_0000;
 const SIGN = -0x8000_0000;
@@ -79,6 +80,7 @@ function moveToInteger(e: Emitter): void {
 
 export const F_SEMANTICS: Readonly<Record<string, Semantics>> = {
   ...Object.fromEntries(floatSemantics(SINGLE)),
+  ...Object.fromEntries(conversions(SINGLE)),
   flw,
   fsw: (e) => e.store(Op.i64Store32, 4, () => e.f64Bits(2)),
   'fsgnj.s': signInjection(() => {}),

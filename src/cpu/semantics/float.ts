@@ -3,23 +3,26 @@
  * raises no flags, so an instruction is done here only when that is what it asks for and when
  * every flag it could raise is known: the result is exact, or the only flag possible is
  * "inexact" and that is already set. Everything else goes to the soft-float unit.
+ *
+ * A range is tested on a result's upper word, shifted left so that the sign is gone: one
+ * comparison tells numbers from what is not finite or may be tiny.
  */
 
 import { HART_FFLAGS, HART_FRM } from '../../arch/riscv/hart_state.ts';
 import type { Emitter, Push, Semantics, Source } from '../emitter.ts';
-import { F32, F64, I32, I64, Op } from '../wasm_encoder.ts';
+import { F32, F64, I32, Op } from '../wasm_encoder.ts';
 
 /** NX, "inexact", in fflags. */
 const FFLAG_NX = 1;
 
-const DOUBLE_MIN_NORMAL = 2 ** -1022;
-const SINGLE_MIN_NORMAL = 2 ** -126;
+/** The bit that tells a quiet NaN from a signalling one. */
+const QUIET_SINGLE = 2 ** 22;
+const QUIET_DOUBLE = 2 ** 51;
 
 /** What differs between the two widths. */
 export interface Precision {
   readonly suffix: 's' | 'd';
   readonly type: number;
-  readonly minNormal: number;
   readonly add: number;
   readonly sub: number;
   readonly mul: number;
@@ -31,13 +34,12 @@ export interface Precision {
   readonly eq: number;
   readonly lt: number;
   readonly le: number;
-  readonly gt: number;
+  readonly ge: number;
 }
 
 export const SINGLE: Precision = {
   suffix: 's',
   type: F32,
-  minNormal: SINGLE_MIN_NORMAL,
   add: Op.f32Add,
   sub: Op.f32Sub,
   mul: Op.f32Mul,
@@ -49,13 +51,12 @@ export const SINGLE: Precision = {
   eq: Op.f32Eq,
   lt: Op.f32Lt,
   le: Op.f32Le,
-  gt: Op.f32Gt,
+  ge: Op.f32Ge,
 };
 
 export const DOUBLE: Precision = {
   suffix: 'd',
   type: F64,
-  minNormal: DOUBLE_MIN_NORMAL,
   add: Op.f64Add,
   sub: Op.f64Sub,
   mul: Op.f64Mul,
@@ -67,10 +68,14 @@ export const DOUBLE: Precision = {
   eq: Op.f64Eq,
   lt: Op.f64Lt,
   le: Op.f64Le,
-  gt: Op.f64Gt,
+  ge: Op.f64Ge,
 };
 
-function isSingle(p: Precision): boolean {
+/** Significand bits below the implicit one, and significand bits in all, of a double. */
+const DOUBLE_FRACTION = 52;
+const DOUBLE_DIGITS = 53;
+
+export function isSingle(p: Precision): boolean {
   return p.suffix === 's';
 }
 
@@ -80,22 +85,21 @@ export function source(e: Emitter, p: Precision, from: Source): void {
   else e.f64(from);
 }
 
-function setF(e: Emitter, p: Precision, value: Push): void {
+export function setF(e: Emitter, p: Precision, value: Push): void {
   if (isSingle(p)) e.setF32(value);
   else e.setF64(value);
 }
 
-/** Ends the instruction in the soft-float unit unless `condition` pushes a non-zero i32. */
+/** Leaves the instruction to the soft-float unit unless `condition` pushes a non-zero i32. */
 export function softFloatUnless(e: Emitter, condition: Push): void {
-  condition();
-  e.f.op(Op.i32Eqz);
-  e.f.if();
-  e.softFloat();
-  e.f.end();
+  e.softFloatIf(() => {
+    condition();
+    e.f.op(Op.i32Eqz);
+  });
 }
 
 /** Singles must be NaN-boxed: anything else reads as the canonical NaN (Unprivileged 12.2). */
-function needBoxed(e: Emitter, p: Precision, sources: readonly Source[]): void {
+export function needBoxed(e: Emitter, p: Precision, sources: readonly Source[]): void {
   if (!isSingle(p)) return;
   softFloatUnless(e, () =>
     sources.forEach((from, i) => {
@@ -120,20 +124,45 @@ export function inexactSet(e: Emitter): void {
   e.f.op(Op.i32And);
 }
 
-/** Pushes whether |local| is finite and, if `normal`, above the smallest normal number. */
-export function inRange(e: Emitter, p: Precision, local: number, normal: boolean): void {
+/** Pushes whether NX is set and frm is "to nearest": fflags and frm lie side by side. */
+export function inexactIsKnown({ f }: Pick<Emitter, 'f'>): void {
+  f.i32Const(0);
+  f.mem(Op.i64Load, HART_FFLAGS);
+  f.i64Const(FFLAG_NX - 2 ** 32);
+  f.op(Op.i64And);
+  f.i64Const(FFLAG_NX);
+  f.op(Op.i64Eq);
+}
+
+/**
+ * Pushes whether a local is infinite or NaN or, if `normal`, less than twice the smallest normal
+ * number. With one added, these exponents are the lowest ones.
+ */
+export function outOfRange(e: Emitter, p: Precision, local: number, normal: boolean): void {
   const { f } = e;
-  const constant = (value: number): void => (isSingle(p) ? f.f32Const(value) : f.f64Const(value));
+  const exponent = isSingle(p) ? 2 ** 24 : 2 ** 21;
   f.get(local);
-  f.op(p.abs);
-  constant(Number.POSITIVE_INFINITY);
-  f.op(p.lt);
-  if (!normal) return;
-  f.get(local);
-  f.op(p.abs);
-  constant(p.minNormal);
-  f.op(p.gt);
-  f.op(Op.i32And);
+  if (isSingle(p)) f.op(Op.i32ReinterpretF32);
+  else {
+    f.op(Op.i64ReinterpretF64);
+    f.i64Const(32);
+    f.op(Op.i64ShrU);
+    f.op(Op.i32WrapI64);
+  }
+  f.i32Const(1);
+  f.op(Op.i32Shl);
+  f.i32Const(exponent);
+  f.op(Op.i32Add);
+  f.i32Const(normal ? 3 * exponent : exponent);
+  f.op(Op.i32LtU);
+}
+
+/** Pushes whether a local is 0. */
+function isZero(e: Emitter, p: Precision, local: number): void {
+  e.f.get(local);
+  if (isSingle(p)) e.f.f32Const(0);
+  else e.f.f64Const(0);
+  e.f.op(p.eq);
 }
 
 /** Pushes whether a + b = r exactly: Knuth's TwoSum, whose error term is exact. */
@@ -155,25 +184,58 @@ function sumIsExact(e: Emitter, p: Precision, a: number, b: number, r: number): 
   f.op(p.eq);
 }
 
-/**
- * Finishes rd = r when rounding to nearest was asked for and no flag is due: NX is set already
- * and r is in range, or what `exact` pushes says that r is exact.
- */
-function finish(e: Emitter, p: Precision, r: number, normal: boolean, exact: Push): void {
+/** What decides whether a result stands. */
+interface Result {
+  readonly r: number;
+  /** Whether it must not be tiny. */
+  readonly normal: boolean;
+  /** Pushes whether r, which is in range, is exact. */
+  readonly exact: Push;
+  /** Pushes whether r, which is out of range, is nevertheless right and raises no flag. */
+  readonly special?: Push;
+}
+
+/** Finishes rd = r if rounding to nearest was asked for and no flag is due. */
+export function finish(e: Emitter, p: Precision, result: Result): void {
+  if (e.inexactKnown) finishKnown(e, p, result);
+  else finishUnknown(e, p, result);
+  setF(e, p, () => e.f.get(result.r));
+}
+
+function finishKnown(e: Emitter, p: Precision, { r, normal, special }: Result): void {
+  if (!normal && e.finiteLater) return;
+  const out = (): void => outOfRange(e, p, r, normal);
+  if (special === undefined) {
+    e.softFloatIf(out);
+    return;
+  }
+  out();
+  e.f.hint(false);
+  e.f.if();
+  softFloatUnless(e, special);
+  e.f.end();
+}
+
+function finishUnknown(e: Emitter, p: Precision, result: Result): void {
   const { f } = e;
-  softFloatUnless(e, () => {
-    inRange(e, p, r, normal);
-    inexactSet(e);
+  const nearestAnd = (condition: Push): void => {
+    condition();
+    roundsToNearest(e);
     f.op(Op.i32And);
+  };
+  softFloatUnless(e, () => {
+    outOfRange(e, p, result.r, result.normal);
+    f.if(I32);
+    nearestAnd(result.special ?? ((): void => f.i32Const(0)));
+    f.else();
+    inexactIsKnown(e);
     f.if(I32);
     f.i32Const(1);
     f.else();
-    exact();
+    nearestAnd(result.exact);
     f.end();
-    roundsToNearest(e);
-    f.op(Op.i32And);
+    f.end();
   });
-  setF(e, p, () => f.get(r));
 }
 
 /** fadd and fsub: no sum is both tiny and inexact, so a finite one raises nothing but NX. */
@@ -191,67 +253,101 @@ function sum(p: Precision, opcode: number): Semantics {
     f.get(b);
     f.op(p.add);
     f.set(r);
-    finish(e, p, r, false, () => sumIsExact(e, p, a, b, r));
+    finish(e, p, { r, normal: false, exact: () => sumIsExact(e, p, a, b, r) });
   };
 }
 
-/** Pushes whether x * y = product exactly. */
+/** Pushes how many of a double's significand bits at the end are 0; 52 for 0. */
+function trailingZeros(e: Emitter, local: number): void {
+  const { f } = e;
+  f.get(local);
+  f.op(Op.i64ReinterpretF64);
+  f.i64Const(2 ** DOUBLE_FRACTION);
+  f.op(Op.i64Or);
+  f.op(Op.i64Ctz);
+}
+
+/** Pushes whether two doubles have so few digits that their product, if normal, is exact. */
+function fewDigits(e: Emitter, x: number, y: number): void {
+  trailingZeros(e, x);
+  trailingZeros(e, y);
+  e.f.op(Op.i64Add);
+  e.f.i64Const(DOUBLE_DIGITS);
+  e.f.op(Op.i64GeS);
+}
+
+/** Pushes whether x * y = product exactly, which is in range; may miss some. */
 function productIsExact(e: Emitter, p: Precision, x: number, y: number, product: number): void {
   const { f } = e;
   f.get(x);
+  if (isSingle(p)) f.op(Op.f64PromoteF32);
   f.get(y);
-  if (isSingle(p)) {
-    // 24 + 24 bits fit a double.
-    f.op(Op.f64PromoteF32);
-    f.set(e.temp(F64, 4));
-    f.op(Op.f64PromoteF32);
-    f.get(e.temp(F64, 4));
-    f.op(Op.f64Mul);
-    f.get(product);
-    f.op(Op.f64PromoteF32);
-    f.op(Op.f64Eq);
-    return;
-  }
-  e.call('mulErrorD');
-  f.f64Const(0);
-  f.op(Op.f64Eq);
-  f.get(x);
-  f.get(y);
+  if (isSingle(p)) f.op(Op.f64PromoteF32);
   f.op(Op.f64Mul);
   f.get(product);
+  if (isSingle(p)) f.op(Op.f64PromoteF32);
   f.op(Op.f64Eq);
+  // The product of two singles fits a double.
+  if (isSingle(p)) return;
+  fewDigits(e, x, y);
+  f.op(Op.i32And);
+  outOfRange(e, p, product, true);
+  f.op(Op.i32Eqz);
   f.op(Op.i32And);
 }
 
-/** fmul or fdiv; `exact` leaves whether the result is. */
-function scaled(
-  p: Precision,
-  op: number,
-  exact: (e: Emitter, a: number, b: number, r: number) => void,
-): Semantics {
-  return (e) => {
-    const { f } = e;
-    const [a, b, r] = [e.temp(p.type, 0), e.temp(p.type, 1), e.temp(p.type, 2)];
-    needBoxed(e, p, [1, 2]);
-    source(e, p, 1);
-    f.tee(a);
-    source(e, p, 2);
-    f.tee(b);
-    f.op(op);
-    f.set(r);
-    finish(e, p, r, true, () => exact(e, a, b, r));
-  };
+/** Pushes r = a op b for fmul and fdiv. */
+function scaled(e: Emitter, p: Precision, op: number): { a: number; b: number; r: number } {
+  const { f } = e;
+  const [a, b, r] = [e.temp(p.type, 0), e.temp(p.type, 1), e.temp(p.type, 2)];
+  needBoxed(e, p, [1, 2]);
+  source(e, p, 1);
+  f.tee(a);
+  source(e, p, 2);
+  f.tee(b);
+  f.op(op);
+  f.set(r);
+  return { a, b, r };
 }
 
 function product(p: Precision): Semantics {
-  return scaled(p, p.mul, (e, a, b, r) => productIsExact(e, p, a, b, r));
+  return (e) => {
+    const { a, b, r } = scaled(e, p, p.mul);
+    const exact = (): void => productIsExact(e, p, a, b, r);
+    finish(e, p, {
+      r,
+      normal: true,
+      exact,
+      special: () => {
+        isZero(e, p, r);
+        isZero(e, p, a);
+        isZero(e, p, b);
+        e.f.op(Op.i32Or);
+        e.f.op(Op.i32And);
+      },
+    });
+  };
 }
 
 /** fdiv is exact when quotient * divisor gives the dividend back exactly. */
 function quotient(p: Precision): Semantics {
-  return scaled(p, p.div, (e, a, b, r) => productIsExact(e, p, r, b, a));
+  return (e) => {
+    const { a, b, r } = scaled(e, p, p.div);
+    const exact = (): void => productIsExact(e, p, r, b, a);
+    finish(e, p, {
+      r,
+      normal: true,
+      exact,
+      special: () => {
+        isZero(e, p, r);
+        isZero(e, p, a);
+        e.f.op(Op.i32And);
+      },
+    });
+  };
 }
 
+/** No root is tiny. */
 function squareRoot(p: Precision): Semantics {
   return (e) => {
     const { f } = e;
@@ -261,7 +357,7 @@ function squareRoot(p: Precision): Semantics {
     f.tee(a);
     f.op(p.sqrt);
     f.set(r);
-    finish(e, p, r, true, () => productIsExact(e, p, r, r, a));
+    finish(e, p, { r, normal: false, exact: () => productIsExact(e, p, r, r, a) });
   };
 }
 
@@ -288,120 +384,74 @@ function minMax(p: Precision, opcode: number): Semantics {
   };
 }
 
-function compare(p: Precision, opcode: number): Semantics {
-  return (e) => {
-    needBoxed(e, p, [1, 2]);
-    softFloatUnless(e, () => ordered(e, p, [1, 2]));
-    e.setX(() => {
-      source(e, p, 1);
-      source(e, p, 2);
-      e.f.op(opcode);
-      e.f.op(Op.i64ExtendI32U);
-    });
-  };
+/** Sets an i32 to whether rs1 and rs2 compare so. */
+function compared(e: Emitter, p: Precision, opcode: number): number {
+  const r = e.temp(I32, 8);
+  needBoxed(e, p, [1, 2]);
+  source(e, p, 1);
+  source(e, p, 2);
+  e.f.op(opcode);
+  e.f.set(r);
+  return r;
 }
 
-/** Bounds (exclusive) of the doubles that truncate to a number of the type, and how to make it. */
-interface IntegerType {
-  readonly above: number;
-  readonly below: number;
-  readonly word: boolean;
+function setCompared(e: Emitter, r: number): void {
+  e.setX(() => {
+    e.f.get(r);
+    e.f.op(Op.i64ExtendI32U);
+  });
 }
 
-const INTEGER_TYPES: Readonly<Record<string, IntegerType>> = {
-  w: { above: -2147483649, below: 2147483648, word: true },
-  wu: { above: -1, below: 4294967296, word: true },
-  // The largest double below -2^63, so that -2^63 itself is in range.
-  l: { above: -(2 ** 63) - 2048, below: 2 ** 63, word: false },
-  // Upper half of the unsigned range: soft float.
-  lu: { above: -1, below: 2 ** 63, word: false },
-};
-
-/** fcvt to an integer, towards zero (rm 1): what C casts use. */
-function toInteger(p: Precision, to: IntegerType): Semantics {
+/** flt and fle, whose opposite is false as well when a source is a NaN. */
+function ordering(p: Precision, opcode: number): Semantics {
   return (e) => {
     const { f } = e;
-    const a = e.temp(F64, 0);
-    const r = e.temp(I64, 0);
-    needBoxed(e, p, [1]);
-    source(e, p, 1);
-    if (isSingle(p)) f.op(Op.f64PromoteF32);
-    f.set(a);
+    const r = compared(e, p, opcode);
+    f.get(r);
+    f.op(Op.i32Eqz);
+    f.if();
     softFloatUnless(e, () => {
-      f.get(a);
-      f.f64Const(to.above);
-      f.op(Op.f64Gt);
-      f.get(a);
-      f.f64Const(to.below);
-      f.op(Op.f64Lt);
-      f.op(Op.i32And);
+      source(e, p, opcode === p.lt ? 1 : 2);
+      source(e, p, opcode === p.lt ? 2 : 1);
+      f.op(opcode === p.lt ? p.ge : p.lt);
     });
-    f.get(a);
-    f.op(Op.i64TruncF64S);
-    f.set(r);
-    softFloatUnless(e, () => {
-      f.get(r);
-      f.op(Op.f64ConvertI64S);
-      f.get(a);
-      f.op(Op.f64Eq);
-      inexactSet(e);
-      f.op(Op.i32Or);
-    });
-    e.setX(() => {
-      f.get(r);
-      if (to.word) f.op(Op.i64Extend32S);
-    });
+    f.end();
+    setCompared(e, r);
   };
 }
 
-/** Pushes rs1 as the i64 that an integer of the named type has. */
-function integerSource(e: Emitter, name: string): void {
-  if (name === 'w' || name === 'wu') e.x32(1);
-  else e.x(1);
-  if (name === 'w') e.f.op(Op.i64ExtendI32S);
-  if (name === 'wu') e.f.op(Op.i64ExtendI32U);
+/** Pushes whether a source is a signalling NaN. */
+function signals(e: Emitter, p: Precision, from: Source): void {
+  const { f } = e;
+  source(e, p, from);
+  source(e, p, from);
+  f.op(p.eq);
+  e.f64Bits(from);
+  f.i64Const(isSingle(p) ? QUIET_SINGLE : QUIET_DOUBLE);
+  f.op(Op.i64And);
+  f.op(Op.i64Eqz);
+  f.op(Op.i32LtU);
 }
 
-/** fcvt from an integer. Exact when the number converts back to itself and fits 53 bits. */
-function fromInteger(p: Precision, name: string): Semantics {
+/** feq. A quiet NaN is just different; only a signalling one raises a flag. */
+function equality(p: Precision): Semantics {
   return (e) => {
     const { f } = e;
-    const x = e.temp(I64, 0);
-    const r = e.temp(p.type, 2);
-    const unsigned = name === 'lu';
-    integerSource(e, name);
-    f.tee(x);
-    if (isSingle(p)) f.op(unsigned ? Op.f32ConvertI64U : Op.f32ConvertI64S);
-    else f.op(unsigned ? Op.f64ConvertI64U : Op.f64ConvertI64S);
-    f.set(r);
-    softFloatUnless(e, () => {
-      roundsToNearest(e);
-      inexactSet(e);
-      // -2^53 <= x < 2^53 (0 <= x if unsigned): exact as a double; as a single if that gives
-      // the same number.
-      f.get(x);
-      if (!unsigned) {
-        f.i64Const(2 ** 53);
-        f.op(Op.i64Add);
-      }
-      f.i64Const(unsigned ? 2 ** 53 : 2 ** 54);
-      f.op(Op.i64LtU);
-      if (isSingle(p)) {
-        f.get(r);
-        f.op(Op.f64PromoteF32);
-        f.get(x);
-        f.op(Op.f64ConvertI64S);
-        f.op(Op.f64Eq);
-        f.op(Op.i32And);
-      }
+    const r = compared(e, p, p.eq);
+    f.get(r);
+    f.op(Op.i32Eqz);
+    f.if();
+    e.softFloatIf(() => {
+      signals(e, p, 1);
+      signals(e, p, 2);
       f.op(Op.i32Or);
-      f.op(Op.i32And);
     });
-    setF(e, p, () => f.get(r));
+    f.end();
+    setCompared(e, r);
   };
 }
 
-/** Pushes whether a * b and then a * b + c are exact; sets r to the sum if so. */
+/** Pushes whether a * b and then a * b + c are exact; may miss some. */
 function fusedIsExact(e: Emitter, p: Precision, l: FusedLocals): void {
   const { f } = e;
   const wide = e.temp(F64, 4);
@@ -420,21 +470,35 @@ function fusedIsExact(e: Emitter, p: Precision, l: FusedLocals): void {
   f.get(addend);
   f.op(Op.f64Add);
   f.set(sum);
-  f.get(sum);
-  if (isSingle(p)) f.op(Op.f32DemoteF64);
-  f.set(l.r);
   // The product of two singles fits a double; then the double sum must fit a single.
-  if (isSingle(p)) {
-    promote(l.r);
-    f.get(sum);
-  } else {
-    f.get(l.a);
-    f.get(l.b);
-    e.call('mulErrorD');
-    f.f64Const(0);
-  }
+  promote(l.r);
+  f.get(sum);
   f.op(Op.f64Eq);
+  if (!isSingle(p)) {
+    fewDigits(e, l.a, l.b);
+    f.op(Op.i32And);
+    outOfRange(e, p, wide, true);
+    f.op(Op.i32Eqz);
+    f.op(Op.i32And);
+  }
   sumIsExact(e, DOUBLE, wide, addend, sum);
+  f.op(Op.i32And);
+}
+
+/** Pushes whether r and the exact result are 0, and sets r to the zero of the right sign. */
+function fusedZero(e: Emitter, p: Precision, { a, b, c, r }: FusedLocals): void {
+  const { f } = e;
+  const sum = e.temp(F64, 6);
+  isZero(e, p, r);
+  for (const [n, local] of [a, b, c].entries()) {
+    f.get(local);
+    if (isSingle(p)) f.op(Op.f64PromoteF32);
+    if (n > 0) f.op(n === 1 ? Op.f64Mul : Op.f64Add);
+  }
+  f.tee(sum);
+  if (isSingle(p)) f.op(Op.f32DemoteF64);
+  f.set(r);
+  isZero(e, DOUBLE, sum);
   f.op(Op.i32And);
 }
 
@@ -463,7 +527,12 @@ function fused(p: Precision, negateProduct: boolean, negateAddend: boolean): Sem
     f.tee(l.c);
     e.call(isSingle(p) ? 'fmaS' : 'fmaD');
     f.set(l.r);
-    finish(e, p, l.r, true, () => fusedIsExact(e, p, l));
+    finish(e, p, {
+      r: l.r,
+      normal: true,
+      exact: () => fusedIsExact(e, p, l),
+      special: () => fusedZero(e, p, l),
+    });
   };
 }
 
@@ -477,19 +546,14 @@ export function floatSemantics(p: Precision): [string, Semantics][] {
     ['fsqrt', squareRoot(p)],
     ['fmin', minMax(p, p.min)],
     ['fmax', minMax(p, p.max)],
-    ['feq', compare(p, p.eq)],
-    ['flt', compare(p, p.lt)],
-    ['fle', compare(p, p.le)],
+    ['feq', equality(p)],
+    ['flt', ordering(p, p.lt)],
+    ['fle', ordering(p, p.le)],
     ['fmadd', fused(p, false, false)],
     ['fmsub', fused(p, false, true)],
     ['fnmsub', fused(p, true, false)],
     ['fnmadd', fused(p, true, true)],
     ['fclass', (e) => e.softFloat()],
   ];
-  const named = rows.map(([name, s]): [string, Semantics] => [`${name}.${p.suffix}`, s]);
-  for (const [name, type] of Object.entries(INTEGER_TYPES)) {
-    named.push([`fcvt.${name}.${p.suffix}`, toInteger(p, type)]);
-    named.push([`fcvt.${p.suffix}.${name}`, fromInteger(p, name)]);
-  }
-  return named;
+  return rows.map(([name, s]): [string, Semantics] => [`${name}.${p.suffix}`, s]);
 }
