@@ -62,7 +62,7 @@ export interface Mmu {
   readonly storeSlow: number;
   /** (va i64, size i32, kind i32) -> offset, or 0 with `trap` set. */
   readonly atomicOffset: number;
-  /** (va i64, span i32, kind i32) -> offset, or 0: see emitRefill(). */
+  /** (va i64, kind and span i32) -> (va, offset or 0): see emitRefill(). */
   readonly refill: number;
   /** (va i64) -> offset of the page's predecoded code, or 0 with `trap` set. */
   readonly fetchPage: number;
@@ -429,8 +429,8 @@ export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports
     EXPORT_ATOMIC,
   );
   const refill = m.define(
-    access,
-    [I32],
+    [I64, I32],
+    [I64, I32],
     (f) => emitRefill(f, translate, { trap, stale }),
     EXPORT_REFILL,
   );

@@ -228,8 +228,11 @@ export function emitAtomicOffset(f: FunctionBuilder, translate: number, trap: nu
 /** Kind of an access whose failure is not to be reported: the interpreter finds it again. */
 export const QUIET = 2;
 
+/** Place of the span in the second parameter of refill(); the kind is below. */
+export const SPAN_SHIFT = 8;
+
 /**
- * refill(va, span, kind) -> offset of `span` bytes that lie on one page: what compiled code calls
+ * refill(va, kind | span << SPAN_SHIFT) -> (va, offset) of `span` bytes that lie on one page: what compiled code calls
  * when a TLB does not have the page. 0 if they cross into another page, if the store dropped
  * predecoded code (`stale` is set), or if there is no such access: then `trap` is set unless kind
  * has QUIET.
@@ -239,10 +242,16 @@ export function emitRefill(
   translate: number,
   globals: { trap: number; stale: number },
 ): void {
-  const [va, span, kind] = [0, 1, 2];
+  const [va, kind] = [0, 1];
   const offset = f.local(I32);
+  const span = f.local(I32);
+  f.get(kind);
+  f.i32Const(SPAN_SHIFT);
+  f.op(Op.i32ShrU);
+  f.set(span);
   crosses(f, va, span);
   f.if();
+  f.get(va);
   f.i32Const(0);
   f.op(Op.return);
   f.end();
@@ -259,6 +268,7 @@ export function emitRefill(
   f.i32Const(0);
   f.globalSet(globals.trap);
   f.end();
+  f.get(va);
   f.i32Const(0);
   f.get(offset);
   f.globalGet(globals.stale);

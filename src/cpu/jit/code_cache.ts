@@ -8,7 +8,6 @@
 import { HART_INSTRET, HART_PC } from '../../arch/riscv/hart_state.ts';
 import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../../arch/riscv/memlayout.ts';
 import type { Instrument } from '../instrument.ts';
-import { HELPER_TYPES } from '../wasm_functions.ts';
 import {
   type CodeObserver,
   type CodePool,
@@ -17,34 +16,19 @@ import {
   newCodePage,
 } from '../predecode.ts';
 import { CODE_PAGE_SIZE, END_SLOT, OP_REGION, OP_UNDECODED, SLOT_SIZE } from '../slots.ts';
-import {
-  I32,
-  I64,
-  IMPORT_MEMORY,
-  IMPORT_MODULE,
-  ModuleBuilder,
-  TAIL_CALLS,
-} from '../wasm_encoder.ts';
+import { IMPORT_MEMORY, IMPORT_MODULE, ModuleBuilder } from '../wasm_encoder.ts';
 import {
   ENTRY_FUNCTION,
   ENTRY_LABEL,
   ENTRY_OP,
   ENTRY_PAGE,
-  EXPORT_ATOMIC,
-  EXPORT_CHAIN,
-  EXPORT_CHAIN_NO_STOP,
-  EXPORT_REFILL,
-  EXPORT_SOFT_FLOAT,
-  EXPORT_STALE,
-  EXPORT_TRAP,
   REGION_PARAMS,
   REGION_RESULTS,
-  SOFT_FLOAT_PARAMS,
 } from './abi.ts';
 import { emitRegion } from './emit.ts';
+import { importsInto } from './imports.ts';
 import { DEFAULT_THRESHOLD, type JitOptions, MAX_REGION_INSNS } from './options.ts';
 import { findRegion, type Region, slotOf } from './region.ts';
-import type { RegionCalls } from './region_emitter.ts';
 
 /** How long to wait for more before compiling. */
 interface Pace {
@@ -70,7 +54,7 @@ const MAX_CODE_INSNS = 400_000;
 const EVICT_TO = 0.75;
 /** Compiled instructions that are free, and what a compiled one must be paid for with. */
 const BUDGET_BASE = 2000;
-const BUDGET_SHARE = 200_000;
+const BUDGET_SHARE = Number(process.env['BS'] ?? 200_000);
 /**
  * Compiled code of a frame that was dropped so often is left to the interpreter, until the frame
  * got hot more often than SETTLE times without a change.
@@ -395,7 +379,7 @@ export function compilePending(jit: Jit): void {
   const start = performance.now();
   const { layout } = pool.ram;
   const m = new ModuleBuilder(layout.bytes / 65536);
-  const calls = declareImports(m, jit.instrument);
+  const calls = importsInto(m, jit.instrument);
   const functions: number[] = [];
   for (const { slot, region } of jit.pending.splice(0)) {
     // It may be part of a region before it.
@@ -424,27 +408,6 @@ function takeEntry(jit: Jit): number {
   const free = jit.freeEntries.pop();
   if (free !== undefined) return free;
   return jit.nextEntry < jit.pool.ram.layout.regionEntries ? jit.nextEntry++ : -1;
-}
-
-function declareImports(m: ModuleBuilder, instrument: Instrument | null): RegionCalls {
-  const access = [I64, I32, I32];
-  const helper = (name: keyof typeof HELPER_TYPES): number =>
-    m.import(name, HELPER_TYPES[name][0], HELPER_TYPES[name][1]);
-  return {
-    refill: m.import(EXPORT_REFILL, access, [I32]),
-    atomicOffset: m.import(EXPORT_ATOMIC, access, [I32]),
-    softFloat: m.import(EXPORT_SOFT_FLOAT, SOFT_FLOAT_PARAMS, []),
-    chain: TAIL_CALLS ? m.import(EXPORT_CHAIN, REGION_RESULTS, REGION_RESULTS) : -1,
-    chainNoStop: TAIL_CALLS ? m.import(EXPORT_CHAIN_NO_STOP, REGION_RESULTS, REGION_RESULTS) : -1,
-    helpers: {
-      mulhu: helper('mulhu'),
-      fmaD: helper('fmaD'),
-      fmaS: helper('fmaS'),
-    },
-    trap: m.importGlobal(EXPORT_TRAP),
-    stale: m.importGlobal(EXPORT_STALE),
-    instrument,
-  };
 }
 
 /**

@@ -12,6 +12,8 @@ import type { CodePool } from '../predecode.ts';
 import { CODE_MARKS, fOffset, SLOT_LEFT } from '../slots.ts';
 import { FunctionBuilder, I32, I64, Op } from '../wasm_encoder.ts';
 import {
+  EXPORT_CHAIN,
+  EXPORT_CHAIN_NO_STOP,
   ENTRY_FUNCTION,
   ENTRY_LABEL,
   ENTRY_PAGE,
@@ -20,13 +22,13 @@ import {
   REGION_SPECIAL,
 } from './abi.ts';
 import { emitFloatRun, findFloatRun, hasFloatRun } from './float_runs.ts';
+import type { RegionCalls } from './imports.ts';
 import { findGroups } from './groups.ts';
 import { codeAt, isIndirect, pageOf, type Region, type RegionInsn, slotOf } from './region.ts';
 import {
   allocateLocals,
   type Ends,
   pushAddress,
-  type RegionCalls,
   RegionEmitter,
   type RegionFrame,
 } from './region_emitter.ts';
@@ -116,10 +118,10 @@ function emitExit(fr: RegionFrame, dirty: Dirty, rel: number, extra: number, sto
 
 /** What exits of the region branch to: goes on at `goOn`, in the next region if there is one. */
 function emitChain({ f, calls, goOn, fuel }: RegionFrame, stops: boolean): void {
-  if (calls.chain >= 0) {
+  if (calls.tailCalls) {
     f.get(goOn);
     f.get(fuel);
-    f.returnCall(stops ? calls.chain : calls.chainNoStop);
+    f.returnCall(calls.use(stops ? EXPORT_CHAIN : EXPORT_CHAIN_NO_STOP));
     return;
   }
   f.get(goOn);

@@ -10,12 +10,14 @@ import { newInsn } from '../decode.ts';
 import type { Emitter, Helper, Push, Size, Source } from '../emitter.ts';
 import { SOFT_FLOAT_OPS } from '../handlers.ts';
 import { INSN_TABLE } from '../insn_table.ts';
-import { emitCompare, emitReached, type Instrument } from '../instrument.ts';
+import { emitCompare, emitReached } from '../instrument.ts';
 import { emitTlbEntry, emitTlbHit } from '../mmu.ts';
 import { needsSoftFloat } from '../predecode.ts';
 import { fOffset } from '../slots.ts';
 import { F64, type FunctionBuilder, I32, I64, type Label, Op } from '../wasm_encoder.ts';
-import { QUIET } from '../mmu_access.ts';
+import { QUIET, SPAN_SHIFT } from '../mmu_access.ts';
+import { EXPORT_ATOMIC, EXPORT_REFILL, EXPORT_SOFT_FLOAT } from './abi.ts';
+import type { RegionCalls } from './imports.ts';
 import type { Group } from './groups.ts';
 import type { RegionInsn } from './region.ts';
 
@@ -23,20 +25,6 @@ const RM_DYN = 7;
 const RM_RESERVED = 5;
 /** First number of the temporaries that groups use; the semantics' own are below. */
 const GROUP_TEMP = 100;
-
-/** Function and global indexes in a module of regions. */
-export interface RegionCalls {
-  readonly trap: number;
-  readonly stale: number;
-  readonly refill: number;
-  readonly atomicOffset: number;
-  readonly softFloat: number;
-  /** -1 without tail calls. */
-  readonly chain: number;
-  readonly chainNoStop: number;
-  readonly helpers: Readonly<Record<Helper, number>>;
-  readonly instrument: Instrument | null;
-}
 
 /** Locals of a region's function and what its instructions branch to. */
 export interface RegionFrame {
@@ -151,7 +139,7 @@ export class RegionEmitter implements Emitter {
     for (const n of [operation, rd, rs1, rs2, rs3]) f.i32Const(n);
     if (rm === RM_DYN) f.get(entry);
     else f.i32Const(rm);
-    f.call(calls.softFloat);
+    f.call(calls.use(EXPORT_SOFT_FLOAT));
     if (regs[0] === 'f') {
       f.i32Const(0);
       f.mem(Op.f64Load, fOffset(rd));
@@ -397,9 +385,11 @@ export class RegionEmitter implements Emitter {
       return;
     }
     f.get(ea);
-    f.i32Const(span);
-    f.i32Const((write ? TLB_WRITE : TLB_READ) | quiet);
-    f.call(calls.refill);
+    f.i32Const((span << SPAN_SHIFT) | (write ? TLB_WRITE : TLB_READ) | quiet);
+    f.call(calls.use(EXPORT_REFILL));
+    f.set(this.#fr.offset);
+    f.op(Op.drop);
+    f.get(this.#fr.offset);
     this.#checkOffset();
     f.end();
   }
@@ -448,7 +438,7 @@ export class RegionEmitter implements Emitter {
     f.get(ea);
     f.i32Const(size);
     f.i32Const(write ? TLB_WRITE : TLB_READ);
-    f.call(calls.atomicOffset);
+    f.call(calls.use(EXPORT_ATOMIC));
     f.globalGet(calls.stale);
     f.op(Op.select);
     this.#checkOffset();
@@ -456,7 +446,7 @@ export class RegionEmitter implements Emitter {
   }
 
   call(helper: Helper): void {
-    this.f.call(this.#fr.calls.helpers[helper]);
+    this.f.call(this.#fr.calls.use(helper));
   }
 }
 
