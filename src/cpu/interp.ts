@@ -13,7 +13,7 @@
 import { CAUSE_BUDGET } from '../arch/riscv/cause.ts';
 import { HART_FRM, HART_PC } from '../arch/riscv/hart_state.ts';
 import { type MemLayout, PAGE_SIZE } from '../arch/riscv/memlayout.ts';
-import { TLB_EXEC } from '../arch/riscv/tlb.ts';
+import { TLB_EXEC, TLB_READ } from '../arch/riscv/tlb.ts';
 import type { Push } from './emitter.ts';
 import { HANDLERS, type Handler } from './handlers.ts';
 import { emitChain } from './interp_chain.ts';
@@ -82,6 +82,7 @@ export const IMPORT_SAMPLE_ENTRY = 'sampleEntry';
 export const EXPORT_RUN = 'run';
 export const EXPORT_FETCH = 'fetch';
 export const EXPORT_EXECUTABLE = 'executable';
+export const EXPORT_READABLE = 'readable';
 
 /** Interpreted instructions between two looks at where the program is. */
 const SAMPLE_PERIOD = 1000;
@@ -394,11 +395,11 @@ function emitFetch(f: FunctionBuilder, walk: number): void {
   f.end();
 }
 
-/** executable(lo, hi) -> offset of the page's frame, or 0 if it cannot be executed. */
-function emitExecutable(f: FunctionBuilder, walk: number): void {
+/** executable(lo, hi), readable(lo, hi) -> offset of the page's frame, or 0 if it is not that. */
+function emitPageLook(f: FunctionBuilder, peek: number, kind: number): void {
   joinAddress(f);
-  f.i32Const(TLB_EXEC);
-  f.call(walk);
+  f.i32Const(kind);
+  f.call(peek);
 }
 
 /** Calls an import with its own parameters. */
@@ -437,6 +438,9 @@ export function emitInterpreter(
   }
   m.define([I32], [I32], (f) => emitRun(f, calls), EXPORT_RUN);
   m.define([I32, I32], [I32], (f) => emitFetch(f, mmu.walk), EXPORT_FETCH);
-  m.define([I32, I32], [I32], (f) => emitExecutable(f, mmu.walk), EXPORT_EXECUTABLE);
+  const look = (name: string, kind: number): number =>
+    m.define([I32, I32], [I32], (f) => emitPageLook(f, mmu.peek, kind), name);
+  look(EXPORT_EXECUTABLE, TLB_EXEC);
+  look(EXPORT_READABLE, TLB_READ);
   return m.encode();
 }

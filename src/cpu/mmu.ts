@@ -56,6 +56,8 @@ export interface Mmu {
   readonly stale: number;
   /** (va i64, kind i32) -> frame offset, or 0. No TLB involved. */
   readonly walk: number;
+  /** As walk, without a trace in the tables. */
+  readonly peek: number;
   /** (va i64, size i32) -> the zero-extended bytes (i64); may set `trap`. */
   readonly loadSlow: number;
   /** (va i64, size i32, value i64); may set `trap`, then memory is unchanged; may set `stale`. */
@@ -94,8 +96,9 @@ function fail(f: FunctionBuilder): void {
 /**
  * walk: Privileged 4.3.2, with our SHARED and SD_CLEARED bits taking W off everything below them.
  * Sets A, and D for a store, in the leaf. Superpages of any level are honoured.
+ * @param marks false for a look that is no access: it sets neither.
  */
-function emitWalk(f: FunctionBuilder): void {
+function emitWalk(f: FunctionBuilder, marks: boolean): void {
   const [va, kind] = [0, 1];
   const table = f.local(I32);
   const entry = f.local(I32);
@@ -130,7 +133,7 @@ function emitWalk(f: FunctionBuilder): void {
   }
   f.end();
   checkLeaf(f, kind, pte, path);
-  markUsed(f, kind, pte, entry);
+  if (marks) markUsed(f, kind, pte, entry);
   frameOf(f, pte);
   f.get(va);
   f.op(Op.i32WrapI64);
@@ -415,7 +418,8 @@ function emitFetchPage(
 export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports): Mmu {
   const trap = m.global(EXPORT_TRAP);
   const stale = m.global(EXPORT_STALE);
-  const walk = m.define([I64, I32], [I32], emitWalk);
+  const walk = m.define([I64, I32], [I32], (f) => emitWalk(f, true));
+  const peek = m.define([I64, I32], [I32], (f) => emitWalk(f, false));
   const translate = m.define([I64, I32], [I32], (f) =>
     emitTranslate(f, layout, walk, { trap, stale }, imports.dropCode),
   );
@@ -437,7 +441,7 @@ export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports
   const fetchPage = m.define([I64], [I32], (f) =>
     emitFetchPage(f, layout, walk, trap, imports.newCode),
   );
-  return { trap, stale, walk, loadSlow, storeSlow, atomicOffset, refill, fetchPage };
+  return { trap, stale, walk, peek, loadSlow, storeSlow, atomicOffset, refill, fetchPage };
 }
 
 /**

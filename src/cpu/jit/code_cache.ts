@@ -93,6 +93,8 @@ export interface JitStats {
   compileMs: number;
 }
 
+type PageLook = (lo: number, hi: number) => number;
+
 /** Exports of the interpreter's module. */
 export type InterpreterExports = Readonly<Record<string, WebAssembly.ExportValue>>;
 
@@ -141,7 +143,9 @@ export class Jit implements CodeObserver {
   waited = 0;
   imports: WebAssembly.Imports = {};
   /** Offset of the frame of an executable page, or 0; both halves of its address as i32. */
-  executable: (lo: number, hi: number) => number = () => 0;
+  executable: PageLook = () => 0;
+  /** The same of a readable page. */
+  readable: PageLook = () => 0;
 
   constructor(
     pool: CodePool,
@@ -182,7 +186,8 @@ export class Jit implements CodeObserver {
 
 /** Connects the compiler to the interpreter's module. */
 export function linkJit(jit: Jit, exports: InterpreterExports): void {
-  jit.executable = exports['executable'] as (lo: number, hi: number) => number;
+  jit.executable = exports['executable'] as PageLook;
+  jit.readable = exports['readable'] as PageLook;
   jit.imports = {
     [IMPORT_MODULE]: {
       ...(exports as Record<string, WebAssembly.ImportValue>),
@@ -245,8 +250,24 @@ function findAt(jit: Jit, ip: number, rel: number): Region | null {
   const others = codePages(jit, pc - (pc % PAGE_SIZE));
   const { u16 } = jit.pool;
   const wants = (slot: number): boolean => jit.threshold === 0 || u16[slot >>> 1]! !== OP_UNDECODED;
-  const limits = { maxInsns: MAX_REGION_INSNS, wants, joined: false };
+  const base = pc - (pc % PAGE_SIZE);
+  const pointerAt = pointersFrom(jit, base);
+  const limits = { maxInsns: MAX_REGION_INSNS, wants, joined: false, pointerAt };
   return findRegion(jit.pool, (page) => (page === 0 ? code : others(page)), [rel], limits);
+}
+
+/** Reads addresses out of the program's memory, both relative to `base`. */
+export function pointersFrom(jit: Jit, base: number): (rel: number) => number | null {
+  const { u32 } = jit.pool.ram;
+  return (rel) => {
+    const address = base + rel;
+    if (!(address >= 0 && address <= Number.MAX_SAFE_INTEGER && address % 8 === 0)) return null;
+    const frame = jit.readable(address | 0, Math.floor(address / 0x1_0000_0000)) >>> 0;
+    if (frame === 0) return null;
+    const at = (frame + (address % PAGE_SIZE)) >>> 2;
+    const pointer = u32[at]! + u32[at + 1]! * 0x1_0000_0000;
+    return pointer <= Number.MAX_SAFE_INTEGER ? pointer - base : null;
+  };
 }
 
 export function currentPc(jit: Jit): number {

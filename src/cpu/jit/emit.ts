@@ -209,12 +209,14 @@ function emitEdge(c: Context, edge: Edge, rel: number): void {
   edge.goer.go(succ);
 }
 
-/** A return or an indirect jump: compares with the return sites it may be for. */
+/** A return or an indirect jump: compares with where it may go in the region. */
 function emitIndirect(c: Context, edge: Edge, target: number): void {
   const { fr, region } = c;
   const { f } = fr;
-  for (const site of region.blocks[edge.block]!.returns) {
-    const rel = region.blocks[site]!.start;
+  const { returns, predicted } = region.blocks[edge.block]!;
+  const sites = returns.map((site) => region.blocks[site]!.start);
+  if (predicted !== null && region.blockAt.has(predicted)) sites.push(predicted);
+  for (const rel of sites) {
     f.get(target);
     pushAddress(fr, rel);
     f.op(Op.i64Eq);

@@ -12,6 +12,7 @@ import {
   currentPc,
   entryAt,
   type Jit,
+  pointersFrom,
   ram32,
 } from './code_cache.ts';
 import { MAX_JOINED_INSNS } from './options.ts';
@@ -61,7 +62,8 @@ function join(jit: Jit): void {
     (pc) => pc - base,
   );
   const wants = (slot: number): boolean => hasRun(jit, slot);
-  const limits = { maxInsns: MAX_JOINED_INSNS, wants, joined: true };
+  const pointerAt = pointersFrom(jit, base);
+  const limits = { maxInsns: MAX_JOINED_INSNS, wants, joined: true, pointerAt };
   const region = findRegion(jit.pool, codePages(jit, base), starts, limits);
   if (region === null) return;
   jit.pending.push({ slot: -1, region });

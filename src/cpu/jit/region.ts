@@ -58,6 +58,8 @@ export interface Block {
   readonly next: number;
   /** Target of a branch, jump or call. */
   readonly target: number;
+  /** Where an indirect jump goes as far as can be seen, or null. */
+  readonly predicted: number | null;
   /** Return sites that a return may go to, as block numbers. */
   returns: number[];
 }
@@ -76,13 +78,15 @@ export interface Region {
 /** Gives the predecoded code of the page at a distance from the first one; 0 if there is none. */
 export type CodePageOf = (page: number) => number;
 
-/** What limits a region. */
+/** What limits a region, and what it can know of the program's data. */
 export interface RegionLimits {
   readonly maxInsns: number;
   /** Whether code whose slot is at this offset is worth it. */
   readonly wants: (slot: number) => boolean;
   /** The starts are those of regions that there are. */
   readonly joined: boolean;
+  /** The address in the doubleword at `rel`, relative as all are here; null if it is not mapped. */
+  readonly pointerAt: (rel: number) => number | null;
 }
 
 interface Discovery {
@@ -93,6 +97,8 @@ interface Discovery {
   readonly pages: Map<number, number>;
   readonly insns: Map<number, RegionInsn>;
   readonly leaders: Set<number>;
+  /** Target of indirect jumps by the address of the jump. */
+  readonly predictions: Map<number, number>;
   /** Where control may come from outside: after traps and calls; the called address, if known. */
   readonly entries: { rel: number; callee: number | null }[];
   /** Addresses to look at: within the function first, called functions after that. */
@@ -173,8 +179,10 @@ function endOf(insn: RegionInsn): BlockEnd | null {
   if (format === 'B') return 'branch';
   if (format === 'J') return insn.rd === 0 ? 'jump' : 'call';
   if (name === 'jalr') {
-    if (insn.rd !== 0) return 'indirect-call';
-    return (insn.rs1 === RA || insn.rs1 === T0) && insn.imm === 0 ? 'return' : 'indirect';
+    if (insn.rd === RA || insn.rd === T0) return 'indirect-call';
+    return insn.rd === 0 && (insn.rs1 === RA || insn.rs1 === T0) && insn.imm === 0
+      ? 'return'
+      : 'indirect';
   }
   if (TRAPS.has(name)) return 'trap';
   if (format === 'CSR' || format === 'CSRI') return 'interpret';
@@ -195,9 +203,29 @@ function addEntry(d: Discovery, rel: number, callee: number | null): void {
   d.entries.push({ rel, callee });
 }
 
+/**
+ * Predicts the indirect jump `insn` when the instructions before it, the last first, load its
+ * address: `auipc; jalr` is a far call, `auipc; ld; jalr` a call through the table of a shared
+ * library's imports.
+ */
+function predict(d: Discovery, insn: RegionInsn, before: readonly RegionInsn[]): void {
+  const [last, first] = [before.at(-1), before.at(-2)];
+  if (last === undefined || last.rd !== insn.rs1) return;
+  const { name } = INSN_TABLE[last.row]!;
+  let target: number | null = null;
+  if (name === 'auipc') target = last.rel + last.imm + insn.imm;
+  else if (name === 'ld' && first !== undefined && first.rd === last.rs1) {
+    if (INSN_TABLE[first.row]!.name !== 'auipc') return;
+    const pointer = d.limits.pointerAt(first.rel + first.imm + last.imm);
+    if (pointer !== null) target = pointer + insn.imm;
+  }
+  if (target !== null && isWanted(d, target)) d.predictions.set(insn.rel, target);
+}
+
 /** Notes where control goes after `insn`, which ends a block. */
 function followEnd(d: Discovery, insn: RegionInsn, end: BlockEnd): void {
   const next = insn.rel + insn.length;
+  const predicted = d.predictions.get(insn.rel) ?? null;
   switch (end) {
     case 'branch':
       follow(d, next, d.work);
@@ -210,7 +238,13 @@ function followEnd(d: Discovery, insn: RegionInsn, end: BlockEnd): void {
       follow(d, insn.rel + insn.imm, d.calls);
       addEntry(d, next, insn.rel + insn.imm);
       break;
+    case 'indirect':
+      if (predicted !== null) follow(d, predicted, d.calls);
+      break;
     case 'indirect-call':
+      if (predicted !== null) follow(d, predicted, d.calls);
+      addEntry(d, next, predicted);
+      break;
     case 'trap':
     case 'interpret':
       addEntry(d, next, null);
@@ -221,6 +255,7 @@ function followEnd(d: Discovery, insn: RegionInsn, end: BlockEnd): void {
 
 /** Decodes from `start` to the end of its block. */
 function scan(d: Discovery, start: number): void {
+  const before: RegionInsn[] = [];
   for (let rel = start; !d.insns.has(rel); ) {
     if (d.insns.size >= d.limits.maxInsns) return;
     const insn = fetchInsn(d, rel);
@@ -228,9 +263,11 @@ function scan(d: Discovery, start: number): void {
     d.insns.set(rel, insn);
     const end = endOf(insn);
     if (end !== null) {
+      if (end === 'indirect' || end === 'indirect-call') predict(d, insn, before);
       followEnd(d, insn, end);
       return;
     }
+    before.push(insn);
     rel += insn.length;
     // Another page is entered by an edge, which checks that it is there.
     if (pageOf(rel) !== pageOf(insn.rel)) d.leaders.add(rel);
@@ -245,18 +282,19 @@ export function isIndirect({ end }: Block): boolean {
 /** The block at `rel`, whose first instruction is known. */
 function cutBlock(d: Discovery, rel: number): Block {
   const insns: RegionInsn[] = [];
+  const block = (end: BlockEnd, next: number, target: number, predicted: number | null): Block => {
+    return { start: rel, insns, end, next, target, predicted, returns: [] };
+  };
   let at = rel;
   for (;;) {
     const insn = d.insns.get(at);
-    if (insn === undefined || (at !== rel && d.leaders.has(at))) {
-      return { start: rel, insns, end: 'next', next: at, target: 0, returns: [] };
-    }
+    if (insn === undefined || (at !== rel && d.leaders.has(at))) return block('next', at, 0, null);
     const end = endOf(insn);
-    if (end === 'interpret') return { start: rel, insns, end, next: at, target: 0, returns: [] };
+    if (end === 'interpret') return block(end, at, 0, null);
     insns.push(insn);
     at += insn.length;
     if (end !== null)
-      return { start: rel, insns, end, next: at, target: insn.rel + insn.imm, returns: [] };
+      return block(end, at, insn.rel + insn.imm, d.predictions.get(insn.rel) ?? null);
   }
 }
 
@@ -273,12 +311,14 @@ function functionBlocks(
     if (block === undefined) return seen;
     if (seen.has(block)) continue;
     seen.add(block);
-    const { end, next, target } = blocks[block]!;
+    const { end, next, target, predicted } = blocks[block]!;
     const to = (rel: number): void => {
       const succ = blockAt.get(rel);
       if (succ !== undefined) work.push(succ);
     };
     if (end === 'branch' || end === 'jump') to(target);
+    // A jump to another function: that one returns.
+    if (end === 'indirect' && predicted !== null) to(predicted);
     if (end !== 'jump' && end !== 'return' && end !== 'indirect') to(next);
   }
 }
@@ -286,9 +326,9 @@ function functionBlocks(
 /** Finds the return sites that each return of a called function may go to. */
 function matchReturns(blocks: readonly Block[], blockAt: ReadonlyMap<number, number>): void {
   const sites = new Map<number, number[]>();
-  for (const { end, next, target } of blocks) {
-    if (end !== 'call') continue;
-    const callee = blockAt.get(target);
+  for (const { end, next, target, predicted } of blocks) {
+    if (end !== 'call' && (end !== 'indirect-call' || predicted === null)) continue;
+    const callee = blockAt.get(end === 'call' ? target : predicted!);
     const site = blockAt.get(next);
     if (callee === undefined || site === undefined) continue;
     const known = sites.get(callee);
@@ -328,6 +368,10 @@ function successors(block: Block, blockAt: ReadonlyMap<number, number>): number[
     case 'return':
       succs.push(...block.returns);
       break;
+    case 'indirect':
+    case 'indirect-call':
+      if (block.predicted !== null) to(block.predicted);
+      break;
     default:
   }
   return succs;
@@ -349,6 +393,7 @@ export function findRegion(
     limits,
     pages: new Map(),
     insns: new Map(),
+    predictions: new Map(),
     leaders: new Set(starts),
     entries: starts.map((rel) => ({ rel, callee: null })),
     work: [...starts],
