@@ -39,22 +39,22 @@ interface Pace {
   readonly joinSamples: number;
 }
 
-const PATIENT: Pace = { batchRegions: 8, entryPeriod: 500, joinSamples: 1024 };
+const PATIENT: Pace = { batchRegions: 16, entryPeriod: 500, joinSamples: 1024 };
 /** For tests, whose programs are short: with thresholds below EAGER_THRESHOLD. */
 const EAGER: Pace = { batchRegions: 1, entryPeriod: 3, joinSamples: 12 };
 const EAGER_THRESHOLD = 8;
 /** Samples after which counts are halved. */
 const AGE_SAMPLES = 1 << 16;
 /** A module is compiled at the latest this many samples after the first region of it got hot. */
-const BATCH_SAMPLES = 200;
+const BATCH_SAMPLES = 800;
 /** Regions after the one that runs that threshold 0 compiles with it. */
 const SWEEP_REGIONS = 24;
 /** Guest instructions that may be compiled at a time, and how far eviction goes. */
 const MAX_CODE_INSNS = 400_000;
 const EVICT_TO = 0.75;
 /** Compiled instructions that are free, and what a compiled one must be paid for with. */
-const BUDGET_BASE = 2000;
-const BUDGET_SHARE = Number(process.env['BS'] ?? 200_000);
+const BUDGET_BASE = 8000;
+const BUDGET_SHARE = 20_000;
 /**
  * Compiled code of a frame that was dropped so often is left to the interpreter, until the frame
  * got hot more often than SETTLE times without a change.

@@ -10,7 +10,7 @@ export interface JitOptions {
 }
 
 /** Chosen by what python3's start and loops take: fewer compile too much that runs too little. */
-export const DEFAULT_THRESHOLD = 150;
+export const DEFAULT_THRESHOLD = 60;
 
 /** Most instructions of a region that starts at one place, and of one that joins several. */
 export const MAX_REGION_INSNS = 300;
