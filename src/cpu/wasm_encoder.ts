@@ -163,11 +163,17 @@ const OP_I64_CONST = 0x42;
 const OP_F32_CONST = 0x43;
 const OP_F64_CONST = 0x44;
 
+/** Bytes of floating-point constants. */
+const SCRATCH = new DataView(new ArrayBuffer(8));
+
 /** A growing array of bytes. */
 export class ByteWriter {
-  bytes = new Uint8Array(256);
+  bytes: Uint8Array<ArrayBuffer>;
   length = 0;
-  readonly #scratch = new DataView(new ArrayBuffer(8));
+
+  constructor(room = 64) {
+    this.bytes = new Uint8Array(room);
+  }
 
   /** Makes room for `n` more bytes. */
   #reserve(n: number): void {
@@ -178,8 +184,16 @@ export class ByteWriter {
   }
 
   byte(value: number): void {
-    this.#reserve(1);
+    if (this.length === this.bytes.length) this.#reserve(1);
     this.bytes[this.length++] = value;
+  }
+
+  /** An opcode and an index. */
+  coded(opcode: number, index: number): void {
+    if (this.length + 2 > this.bytes.length) this.#reserve(2);
+    this.bytes[this.length++] = opcode;
+    if (index < 0x80) this.bytes[this.length++] = index;
+    else this.u32(index);
   }
 
   /** Unsigned LEB128 of a number in [0, 2^32). */
@@ -214,13 +228,13 @@ export class ByteWriter {
   }
 
   f32(value: number): void {
-    this.#scratch.setFloat32(0, value, true);
-    for (let i = 0; i < 4; i++) this.byte(this.#scratch.getUint8(i));
+    SCRATCH.setFloat32(0, value, true);
+    for (let i = 0; i < 4; i++) this.byte(SCRATCH.getUint8(i));
   }
 
   f64(value: number): void {
-    this.#scratch.setFloat64(0, value, true);
-    for (let i = 0; i < 8; i++) this.byte(this.#scratch.getUint8(i));
+    SCRATCH.setFloat64(0, value, true);
+    for (let i = 0; i < 8; i++) this.byte(SCRATCH.getUint8(i));
   }
 
   name(text: string): void {
@@ -240,7 +254,7 @@ export type Label = number;
 
 /** One function body. Parameters are locals 0 to params.length - 1; locals follow. */
 export class FunctionBuilder {
-  readonly code = new ByteWriter();
+  readonly code = new ByteWriter(4096);
   readonly #locals: number[] = [];
   readonly #params: number;
   #depth = 0;
@@ -288,18 +302,15 @@ export class FunctionBuilder {
   }
 
   get(local: number): void {
-    this.code.byte(OP_LOCAL_GET);
-    this.code.u32(local);
+    this.code.coded(OP_LOCAL_GET, local);
   }
 
   set(local: number): void {
-    this.code.byte(OP_LOCAL_SET);
-    this.code.u32(local);
+    this.code.coded(OP_LOCAL_SET, local);
   }
 
   tee(local: number): void {
-    this.code.byte(OP_LOCAL_TEE);
-    this.code.u32(local);
+    this.code.coded(OP_LOCAL_TEE, local);
   }
 
   globalGet(index: number): void {
@@ -390,17 +401,14 @@ export class FunctionBuilder {
   #localsSection(): ByteWriter {
     const out = new ByteWriter();
     out.u32(this.#locals.length);
-    for (const type of this.#locals) {
-      out.u32(1);
-      out.byte(type);
-    }
+    for (const type of this.#locals) out.coded(1, type);
     return out;
   }
 
   /** The body as the code section wants it: size, locals, code, end. */
   encode(): ByteWriter {
     const locals = this.#localsSection();
-    const sized = new ByteWriter();
+    const sized = new ByteWriter(this.code.length + locals.length + 8);
     sized.u32(locals.length + this.code.length + 1);
     sized.append(locals);
     sized.append(this.code);

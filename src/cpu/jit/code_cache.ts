@@ -166,7 +166,7 @@ export class Jit implements CodeObserver {
   }
 
   dropPage(code: number): void {
-    const stale = (region: Region): boolean => region.pages.some((page) => page.code === code);
+    const stale = (region: Region): boolean => [...region.pages.values()].includes(code);
     for (let i = this.pending.length - 1; i >= 0; i--)
       if (stale(this.pending[i]!.region)) this.pending.splice(i, 1);
     const regions = this.byPage.get(code);
@@ -371,7 +371,7 @@ function keepsChanging(jit: Jit, ip: number): boolean {
 /** Whether the code that a region was found in is still that of its frames. */
 function isCurrent(jit: Jit, region: Region): boolean {
   const { ram } = jit.pool;
-  return region.pages.every(({ code }) => ram.codeIndex[frameOf(jit, code)]! >>> 0 === code);
+  return [...region.pages.values()].every((code) => ram.codeIndex[frameOf(jit, code)]! >>> 0 === code);
 }
 
 /** Puts a module's functions into the table; takes them out again if the host cannot compile it. */
@@ -437,7 +437,7 @@ function takeEntry(jit: Jit): number {
  */
 function link(jit: Jit, region: Region, functionIndex: number): void {
   const { u16 } = jit.pool;
-  const pages = region.pages.map((page) => page.code);
+  const pages = [...region.pages.values()];
   const compiled: Compiled = {
     joined: region.joined,
     functionIndex,

@@ -28,13 +28,6 @@ export interface RegionInsn extends Insn {
   readonly left: number;
 }
 
-/** A page of the region, by its distance from the first. */
-export interface RegionPage {
-  readonly page: number;
-  /** Offset of its predecoded code. */
-  readonly code: number;
-}
-
 /** How a block ends. */
 export type BlockEnd =
   /** Goes on at the next instruction. */
@@ -65,7 +58,8 @@ export interface Block {
 }
 
 export interface Region {
-  readonly pages: readonly RegionPage[];
+  /** Offsets of the pages' predecoded code, by their distance from the first page. */
+  readonly pages: ReadonlyMap<number, number>;
   readonly blocks: readonly Block[];
   /** Block number by address. */
   readonly blockAt: ReadonlyMap<number, number>;
@@ -117,7 +111,7 @@ function slotIn(code: number, rel: number): number {
 
 /** Offset of the predecoded code of the page of `rel`, which is the region's. */
 export function codeAt(region: Region, rel: number): number {
-  return region.pages.find(({ page }) => page === pageOf(rel))!.code;
+  return region.pages.get(pageOf(rel))!;
 }
 
 /** Offset of the slot at `rel`. */
@@ -424,7 +418,7 @@ function buildRegion(d: Discovery, start: number): Region | null {
   const used = new Set<number>();
   for (const { rel, length } of d.insns.values())
     used.add(pageOf(rel)).add(pageOf(rel + length - 1));
-  const pages = [...used].map((page) => ({ page, code: d.pages.get(page)! }));
+  const pages = new Map([...used].map((page) => [page, d.pages.get(page)!]));
   const flow = {
     succs: blocks.map((block) => successors(block, blockAt)),
     entries: [...entries],

@@ -84,11 +84,11 @@ function innermostLoops(plan: Plan, preds: readonly (readonly number[])[]): Int3
   return loopOf;
 }
 
-/** Sweeps over the blocks until `step` changes nothing. */
-function solve(count: number, step: (block: number) => boolean): void {
+/** Goes over the blocks in this order until `step` changes nothing. */
+function solve(order: readonly number[], step: (block: number) => boolean): void {
   for (let changed = true; changed; ) {
     changed = false;
-    for (let block = 0; block < count; block++) if (step(block)) changed = true;
+    for (const block of order) if (step(block)) changed = true;
   }
 }
 
@@ -108,13 +108,17 @@ function blockSets(blocks: readonly Block[], file: File): { uses: Int32Array; de
 export function planRegisters(blocks: readonly Block[], plan: Plan): RegisterPlan {
   const count = blocks.length;
   const { succs } = plan.flow;
+  // What reaches a block comes from those before it, what is live from those after it.
+  const forward = succs.map((_, block) => block).filter((block) => plan.order[block]! >= 0);
+  forward.sort((a, b) => plan.order[a]! - plan.order[b]!);
+  const backward = forward.toReversed();
   const preds = predecessors(plan);
   const loopOf = innermostLoops(plan, preds);
   const [live, dirtyIn, dirtyOut] = [newSets(count), newSets(count), newSets(count)];
   for (const file of FILES) {
     const { uses, defs } = blockSets(blocks, file);
     const [din, dout, lin] = [dirtyIn[file], dirtyOut[file], live[file]];
-    solve(count, (block) => {
+    solve(forward, (block) => {
       let dirty = 0;
       if (loopOf[block]! >= 0)
         for (const pred of preds[block]!) if (loopOf[pred] === loopOf[block]) dirty |= dout[pred]!;
@@ -125,7 +129,7 @@ export function planRegisters(blocks: readonly Block[], plan: Plan): RegisterPla
     });
     // What may be stored in the block must be valid, dirty or not.
     for (let block = 0; block < count; block++) uses[block]! |= din[block]!;
-    solve(count, (block) => {
+    solve(backward, (block) => {
       let out = 0;
       for (const succ of succs[block]!) out |= lin[succ]!;
       const before = lin[block]!;
