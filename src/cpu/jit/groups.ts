@@ -14,6 +14,7 @@ import type { RegionInsn } from './region.ts';
 const MAX_SPAN = 512;
 
 export interface Group {
+  /** Whether there is a store among them: what can be written can be read. */
   readonly write: boolean;
   /** Lowest offset from the base register, and bytes up to the end of the highest. */
   readonly min: number;
@@ -25,7 +26,7 @@ export interface Group {
 
 interface OpenGroup {
   readonly base: number;
-  readonly write: boolean;
+  write: boolean;
   readonly insns: RegionInsn[];
   min: number;
   end: number;
@@ -59,13 +60,14 @@ function accessSize(insn: RegionInsn): number {
 function join(open: OpenGroup[], all: OpenGroup[], insn: RegionInsn, size: number): void {
   const write = INSN_TABLE[insn.row]!.format === 'S';
   const end = insn.imm + size;
-  const known = open.find((group) => group.base === insn.rs1 && group.write === write);
+  const known = open.find((group) => group.base === insn.rs1);
   if (known !== undefined) {
     const min = Math.min(known.min, insn.imm);
     const max = Math.max(known.end, end);
     if (max - min <= MAX_SPAN) {
       known.min = min;
       known.end = max;
+      known.write ||= write;
       known.insns.push(insn);
       return;
     }
