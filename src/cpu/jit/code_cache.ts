@@ -371,7 +371,9 @@ function keepsChanging(jit: Jit, ip: number): boolean {
 /** Whether the code that a region was found in is still that of its frames. */
 function isCurrent(jit: Jit, region: Region): boolean {
   const { ram } = jit.pool;
-  return [...region.pages.values()].every((code) => ram.codeIndex[frameOf(jit, code)]! >>> 0 === code);
+  return [...region.pages.values()].every(
+    (code) => ram.codeIndex[frameOf(jit, code)]! >>> 0 === code,
+  );
 }
 
 /** Puts a module's functions into the table; takes them out again if the host cannot compile it. */

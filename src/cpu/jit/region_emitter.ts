@@ -404,7 +404,7 @@ export class RegionEmitter implements Emitter {
     }
     const local = this.temp(I32, GROUP_TEMP + group.local);
     if (group.first === insn) {
-      this.#look(group.min, group.span, write, QUIET);
+      this.#look(group.min, group.span, group.write, QUIET);
       this.f.tee(local);
     } else this.f.get(local);
     return insn.imm - group.min;
