@@ -11,7 +11,8 @@
 import { type Format, INSN_TABLE } from '../insn_table.ts';
 import { needsSoftFloat } from '../predecode.ts';
 import { SEMANTICS } from '../semantics/all.ts';
-import { F64, I64 } from '../wasm_encoder.ts';
+import { fOffset } from '../slots.ts';
+import { F64, I64, Op } from '../wasm_encoder.ts';
 import type { RegionInsn } from './region.ts';
 import type { FloatRun, RegionEmitter, RegionFrame } from './region_emitter.ts';
 import { readsOf, writeOf } from './registers.ts';
@@ -123,8 +124,31 @@ export function emitFloatRun(
   f.br(leave);
   f.end();
   f.else();
+  tellApart(fr, run);
   plain();
   f.end();
+}
+
+/**
+ * Passes the floating-point sources of a run through memory: else the host sees that both ways
+ * compute the same values, and computes these once more where the ways meet.
+ */
+function tellApart({ f, fp }: RegionFrame, { insns }: FloatRun): void {
+  let sources = 0;
+  let written = 0;
+  for (const insn of insns) {
+    sources |= readsOf(insn, 'f') & ~written;
+    written |= writeOf(insn, 'f');
+  }
+  for (let n = 0; n < 32; n++) {
+    if ((sources & (1 << n)) === 0) continue;
+    f.i32Const(0);
+    f.get(fp[n]!);
+    f.mem(Op.f64Store, fOffset(n));
+    f.i32Const(0);
+    f.mem(Op.f64Load, fOffset(n));
+    f.set(fp[n]!);
+  }
 }
 
 /** Keeps what the run overwrites of `dirty`. @returns what emits their restoration. */
