@@ -12,8 +12,16 @@ export type Push = () => void;
 /** A source operand: rs1, rs2 or rs3. */
 export type Source = 1 | 2 | 3;
 
+/** Whether a result stands that wasm computed: see semantics/float_exact.ts. */
+export type StandsHelper =
+  | 'sumStands'
+  | 'productStands'
+  | 'quotientStands'
+  | 'rootStands'
+  | 'fusedStands';
+
 /** Functions every module of the processor has: see wasm_functions.ts. */
-export type Helper = 'mulhu' | 'fmaD' | 'fmaS';
+export type Helper = 'mulhu' | 'fmaD' | 'fmaS' | StandsHelper;
 
 /** Bytes a memory access moves. */
 export type Size = 1 | 2 | 4 | 8;
@@ -50,6 +58,8 @@ export interface Emitter {
   softFloatIf(condition: Push): void;
   /** NX is set and frm is "to nearest" whenever this runs. */
   readonly inexactKnown: boolean;
+  /** Whether code that seldom runs had better be short. */
+  readonly compact: boolean;
   /** That the result is finite is seen from a later one. */
   readonly finiteLater: boolean;
   /** rs1 and rs2 are known to be one register. */

@@ -39,6 +39,7 @@ export class SlotEmitter implements Emitter {
   readonly #temps: Map<string, number>;
   readonly inexactKnown = false;
   readonly finiteLater = false;
+  readonly compact = false;
   readonly sameSources = false;
   /** Whether the handler's end is unreachable. */
   ended = false;

@@ -1,7 +1,16 @@
 /** Arithmetic that is too long to inline into an instruction, as wasm functions. */
 
-import type { Helper } from './emitter.ts';
-import { F32, F64, type FunctionBuilder, I64, type ModuleBuilder, Op } from './wasm_encoder.ts';
+import type { Helper, StandsHelper } from './emitter.ts';
+import { emitStands } from './semantics/float_exact.ts';
+import {
+  F32,
+  F64,
+  type FunctionBuilder,
+  I32,
+  I64,
+  type ModuleBuilder,
+  Op,
+} from './wasm_encoder.ts';
 
 /** mulhu(a, b): high 64 bits of the unsigned product, from four 32 x 32 products. */
 function emitMulhu(f: FunctionBuilder): void {
@@ -215,13 +224,27 @@ function emitFmaD(f: FunctionBuilder, mulError: number): void {
   f.get(vh);
   addToOdd(f, tl, vl);
   f.op(Op.f64Add);
+  f.set(vh);
+  // A 0 is exact, as nothing is so small; it takes its sign from the plain sum.
+  f.get(uh);
+  f.get(c);
+  f.op(Op.f64Add);
+  f.get(vh);
+  f.get(vh);
+  f.f64Const(0);
+  f.op(Op.f64Eq);
+  f.op(Op.select);
 }
 
-/** fmaS(a, b, c): the product is exact as a double, and 53 bits rounded to odd are enough. */
+/**
+ * fmaS(a, b, c): the product is exact as a double, and 53 bits rounded to odd are enough. NaN for
+ * what is so small that it would round to 0.
+ */
 function emitFmaS(f: FunctionBuilder): void {
   const [a, b, c] = [0, 1, 2];
   const product = f.local(F64);
   const addend = f.local(F64);
+  const result = f.local(F32);
   f.get(a);
   f.op(Op.f64PromoteF32);
   f.get(b);
@@ -233,21 +256,51 @@ function emitFmaS(f: FunctionBuilder): void {
   f.set(addend);
   addToOdd(f, product, addend);
   f.op(Op.f32DemoteF64);
+  f.set(result);
+  f.get(product);
+  f.get(addend);
+  f.op(Op.f64Add);
+  f.tee(product);
+  f.op(Op.f32DemoteF64);
+  f.f32Const(Number.NaN);
+  f.get(product);
+  f.f64Const(0);
+  f.op(Op.f64Eq);
+  f.op(Op.select);
+  f.get(result);
+  f.get(result);
+  f.f32Const(0);
+  f.op(Op.f32Eq);
+  f.op(Op.select);
 }
+
+const STANDS_TYPE = [[F64, F64, F64, F64], [I32]] as const;
 
 /** Parameters and result of each helper. */
 export const HELPER_TYPES = {
   mulhu: [[I64, I64], [I64]],
   fmaD: [[F64, F64, F64], [F64]],
   fmaS: [[F32, F32, F32], [F32]],
+  sumStands: STANDS_TYPE,
+  productStands: STANDS_TYPE,
+  quotientStands: STANDS_TYPE,
+  rootStands: STANDS_TYPE,
+  fusedStands: STANDS_TYPE,
 } as const;
 
 /** Adds the helpers to a module, exported by name, and gives their indexes. */
 export function emitHelpers(m: ModuleBuilder): Readonly<Record<Helper, number>> {
   const mulErrorD = m.define([F64, F64], [F64], emitMulError);
+  const stands = (name: StandsHelper): number =>
+    m.define(...STANDS_TYPE, (f) => emitStands(f, name), name);
   return {
     mulhu: m.define(...HELPER_TYPES.mulhu, emitMulhu, 'mulhu'),
     fmaD: m.define(...HELPER_TYPES.fmaD, (f) => emitFmaD(f, mulErrorD), 'fmaD'),
     fmaS: m.define(...HELPER_TYPES.fmaS, emitFmaS, 'fmaS'),
+    sumStands: stands('sumStands'),
+    productStands: stands('productStands'),
+    quotientStands: stands('quotientStands'),
+    rootStands: stands('rootStands'),
+    fusedStands: stands('fusedStands'),
   };
 }

@@ -5,7 +5,7 @@ import { PAGE_SHIFT, PAGE_SIZE, TLB_EXEC_BASE } from '../../arch/riscv/memlayout
 import { type Format, INSN_TABLE } from '../insn_table.ts';
 import { SOFT_FLOAT_OPS } from '../handlers.ts';
 import { SEMANTICS } from '../semantics/all.ts';
-import { inexactIsKnown } from '../semantics/float.ts';
+import { inexactIsKnown } from '../semantics/float_exact.ts';
 import { findEntry } from '../interp_chain.ts';
 import { emitExecEntry } from '../mmu.ts';
 import type { CodePool } from '../predecode.ts';

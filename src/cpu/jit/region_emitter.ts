@@ -85,6 +85,7 @@ export class RegionEmitter implements Emitter {
   readonly #temps = new Map<string, number>();
   /** Accesses that share a look into the TLB; set for each block. */
   groups: ReadonlyMap<RegionInsn, Group> = new Map();
+  readonly compact = true;
   #insn: RegionInsn = NO_INSN;
   /** The run whose instructions are being emitted for the usual case, that fr.inexact is set. */
   run: FloatRun | null = null;

@@ -2,15 +2,9 @@
 
 import type { Emitter, Semantics } from '../emitter.ts';
 import { F32, F64, Op } from '../wasm_encoder.ts';
-import {
-  DOUBLE,
-  finish,
-  floatSemantics,
-  roundsToNearest,
-  SINGLE,
-  softFloatUnless,
-} from './float.ts';
+import { finish, floatSemantics, softFloatUnless } from './float.ts';
 import { conversions } from './float_convert.ts';
+import { DOUBLE, roundsToNearest, SINGLE } from './float_exact.ts';
 
 const SIGN = -(2 ** 63);
 

@@ -2,8 +2,9 @@
 
 import type { Emitter, Semantics, Source } from '../emitter.ts';
 import { I32, Op } from '../wasm_encoder.ts';
-import { floatSemantics, SINGLE } from './float.ts';
+import { floatSemantics } from './float.ts';
 import { conversions } from './float_convert.ts';
+import { SINGLE } from './float_exact.ts';
 
 const CANONICAL_NAN = 0x7fc0_0000;
 const SIGN = -0x8000_0000;

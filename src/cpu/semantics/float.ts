@@ -3,81 +3,27 @@
  * raises no flags, so an instruction is done here only when that is what it asks for and when
  * every flag it could raise is known: the result is exact, or the only flag possible is
  * "inexact" and that is already set. Everything else goes to the soft-float unit.
- *
- * A range is tested on a result's upper word, shifted left so that the sign is gone: one
- * comparison tells numbers from what is not finite or may be tiny.
  */
 
-import { HART_FFLAGS, HART_FRM } from '../../arch/riscv/hart_state.ts';
 import type { Emitter, Push, Semantics, Source } from '../emitter.ts';
-import { F32, F64, I32, Op } from '../wasm_encoder.ts';
-
-/** NX, "inexact", in fflags. */
-const FFLAG_NX = 1;
+import { I32, Op } from '../wasm_encoder.ts';
+import {
+  fusedResult,
+  isSingle,
+  outOfRange,
+  type Precision,
+  productResult,
+  quotientResult,
+  type Result,
+  rootResult,
+  stands,
+  sumResult,
+  type Test,
+} from './float_exact.ts';
 
 /** The bit that tells a quiet NaN from a signalling one. */
 const QUIET_SINGLE = 2 ** 22;
 const QUIET_DOUBLE = 2 ** 51;
-
-/** What differs between the two widths. */
-export interface Precision {
-  readonly suffix: 's' | 'd';
-  readonly type: number;
-  readonly add: number;
-  readonly sub: number;
-  readonly mul: number;
-  readonly div: number;
-  readonly sqrt: number;
-  readonly abs: number;
-  readonly min: number;
-  readonly max: number;
-  readonly eq: number;
-  readonly lt: number;
-  readonly le: number;
-  readonly ge: number;
-}
-
-export const SINGLE: Precision = {
-  suffix: 's',
-  type: F32,
-  add: Op.f32Add,
-  sub: Op.f32Sub,
-  mul: Op.f32Mul,
-  div: Op.f32Div,
-  sqrt: Op.f32Sqrt,
-  abs: Op.f32Abs,
-  min: Op.f32Min,
-  max: Op.f32Max,
-  eq: Op.f32Eq,
-  lt: Op.f32Lt,
-  le: Op.f32Le,
-  ge: Op.f32Ge,
-};
-
-export const DOUBLE: Precision = {
-  suffix: 'd',
-  type: F64,
-  add: Op.f64Add,
-  sub: Op.f64Sub,
-  mul: Op.f64Mul,
-  div: Op.f64Div,
-  sqrt: Op.f64Sqrt,
-  abs: Op.f64Abs,
-  min: Op.f64Min,
-  max: Op.f64Max,
-  eq: Op.f64Eq,
-  lt: Op.f64Lt,
-  le: Op.f64Le,
-  ge: Op.f64Ge,
-};
-
-/** Significand bits below the implicit one, and significand bits in all, of a double. */
-const DOUBLE_FRACTION = 52;
-const DOUBLE_DIGITS = 53;
-
-export function isSingle(p: Precision): boolean {
-  return p.suffix === 's';
-}
 
 /** Pushes a source as this precision's wasm type. */
 export function source(e: Emitter, p: Precision, from: Source): void {
@@ -109,100 +55,27 @@ export function needBoxed(e: Emitter, p: Precision, sources: readonly Source[]):
   );
 }
 
-/** Pushes whether frm is "to nearest, ties to even". */
-export function roundsToNearest(e: Emitter): void {
-  e.f.i32Const(0);
-  e.f.mem(Op.i32Load, HART_FRM);
-  e.f.op(Op.i32Eqz);
-}
-
-/** Pushes whether NX is set already. */
-export function inexactSet(e: Emitter): void {
-  e.f.i32Const(0);
-  e.f.mem(Op.i32Load, HART_FFLAGS);
-  e.f.i32Const(FFLAG_NX);
-  e.f.op(Op.i32And);
-}
-
-/** Pushes whether NX is set and frm is "to nearest": fflags and frm lie side by side. */
-export function inexactIsKnown({ f }: Pick<Emitter, 'f'>): void {
-  f.i32Const(0);
-  f.mem(Op.i64Load, HART_FFLAGS);
-  f.i64Const(FFLAG_NX - 2 ** 32);
-  f.op(Op.i64And);
-  f.i64Const(FFLAG_NX);
-  f.op(Op.i64Eq);
-}
-
-/**
- * Pushes whether a local is infinite or NaN or, if `normal`, less than twice the smallest normal
- * number. With one added, these exponents are the lowest ones.
- */
-export function outOfRange(e: Emitter, p: Precision, local: number, normal: boolean): void {
-  const { f } = e;
-  const exponent = isSingle(p) ? 2 ** 24 : 2 ** 21;
-  f.get(local);
-  if (isSingle(p)) f.op(Op.i32ReinterpretF32);
-  else {
-    f.op(Op.i64ReinterpretF64);
-    f.i64Const(32);
-    f.op(Op.i64ShrU);
-    f.op(Op.i32WrapI64);
-  }
-  f.i32Const(1);
-  f.op(Op.i32Shl);
-  f.i32Const(exponent);
-  f.op(Op.i32Add);
-  f.i32Const(normal ? 3 * exponent : exponent);
-  f.op(Op.i32LtU);
-}
-
-/** Pushes whether a local is 0. */
-function isZero(e: Emitter, p: Precision, local: number): void {
-  e.f.get(local);
-  if (isSingle(p)) e.f.f32Const(0);
-  else e.f.f64Const(0);
-  e.f.op(p.eq);
-}
-
-/** Pushes whether a + b = r exactly: Knuth's TwoSum, whose error term is exact. */
-function sumIsExact(e: Emitter, p: Precision, a: number, b: number, r: number): void {
-  const { f } = e;
-  const bb = e.temp(p.type, 3);
-  f.get(r);
-  f.get(a);
-  f.op(p.sub);
-  f.set(bb);
-  f.get(a);
-  f.get(r);
-  f.get(bb);
-  f.op(p.sub);
-  f.op(p.sub);
-  f.get(bb);
-  f.get(b);
-  f.op(p.sub);
-  f.op(p.eq);
-}
-
-/** What decides whether a result stands. */
-interface Result {
-  readonly r: number;
-  /** Whether it must not be tiny. */
-  readonly normal: boolean;
-  /** Pushes whether r, which is in range, is exact. */
-  readonly exact: Push;
-  /** Pushes whether r, which is out of range, is nevertheless right and raises no flag. */
-  readonly special?: Push;
-}
-
 /** Finishes rd = r if rounding to nearest was asked for and no flag is due. */
-export function finish(e: Emitter, p: Precision, result: Result): void {
+export function finish(e: Emitter, p: Precision, result: Test): void {
   if (e.inexactKnown) finishKnown(e, p, result);
-  else finishUnknown(e, p, result);
+  else softFloatUnless(e, () => stands(e, p, result));
   setF(e, p, () => e.f.get(result.r));
 }
 
-function finishKnown(e: Emitter, p: Precision, { r, normal, special }: Result): void {
+/** The same, with the helper's test where it is seldom made. */
+function finishOr(e: Emitter, p: Precision, result: Result): void {
+  if (e.inexactKnown || !e.compact || isSingle(p)) {
+    finish(e, p, result);
+    return;
+  }
+  softFloatUnless(e, () => {
+    for (const operand of result.operands) e.f.get(operand);
+    e.call(result.helper);
+  });
+  setF(e, p, () => e.f.get(result.r));
+}
+
+function finishKnown(e: Emitter, p: Precision, { r, normal, special }: Test): void {
   if (!normal && e.finiteLater) return;
   const out = (): void => outOfRange(e, p, r, normal);
   if (special === undefined) {
@@ -214,28 +87,6 @@ function finishKnown(e: Emitter, p: Precision, { r, normal, special }: Result): 
   e.f.if();
   softFloatUnless(e, special);
   e.f.end();
-}
-
-function finishUnknown(e: Emitter, p: Precision, result: Result): void {
-  const { f } = e;
-  const nearestAnd = (condition: Push): void => {
-    condition();
-    roundsToNearest(e);
-    f.op(Op.i32And);
-  };
-  softFloatUnless(e, () => {
-    outOfRange(e, p, result.r, result.normal);
-    f.if(I32);
-    nearestAnd(result.special ?? ((): void => f.i32Const(0)));
-    f.else();
-    inexactIsKnown(e);
-    f.if(I32);
-    f.i32Const(1);
-    f.else();
-    nearestAnd(result.exact);
-    f.end();
-    f.end();
-  });
 }
 
 /** fadd and fsub: no sum is both tiny and inexact, so a finite one raises nothing but NX. */
@@ -253,47 +104,8 @@ function sum(p: Precision, opcode: number): Semantics {
     f.get(b);
     f.op(p.add);
     f.set(r);
-    finish(e, p, { r, normal: false, exact: () => sumIsExact(e, p, a, b, r) });
+    finishOr(e, p, sumResult(e, p, a, b, r));
   };
-}
-
-/** Pushes how many of a double's significand bits at the end are 0; 52 for 0. */
-function trailingZeros(e: Emitter, local: number): void {
-  const { f } = e;
-  f.get(local);
-  f.op(Op.i64ReinterpretF64);
-  f.i64Const(2 ** DOUBLE_FRACTION);
-  f.op(Op.i64Or);
-  f.op(Op.i64Ctz);
-}
-
-/** Pushes whether two doubles have so few digits that their product, if normal, is exact. */
-function fewDigits(e: Emitter, x: number, y: number): void {
-  trailingZeros(e, x);
-  trailingZeros(e, y);
-  e.f.op(Op.i64Add);
-  e.f.i64Const(DOUBLE_DIGITS);
-  e.f.op(Op.i64GeS);
-}
-
-/** Pushes whether x * y = product exactly, which is in range; may miss some. */
-function productIsExact(e: Emitter, p: Precision, x: number, y: number, product: number): void {
-  const { f } = e;
-  f.get(x);
-  if (isSingle(p)) f.op(Op.f64PromoteF32);
-  f.get(y);
-  if (isSingle(p)) f.op(Op.f64PromoteF32);
-  f.op(Op.f64Mul);
-  f.get(product);
-  if (isSingle(p)) f.op(Op.f64PromoteF32);
-  f.op(Op.f64Eq);
-  // The product of two singles fits a double.
-  if (isSingle(p)) return;
-  fewDigits(e, x, y);
-  f.op(Op.i32And);
-  outOfRange(e, p, product, true);
-  f.op(Op.i32Eqz);
-  f.op(Op.i32And);
 }
 
 /** Pushes r = a op b for fmul and fdiv. */
@@ -313,41 +125,17 @@ function scaled(e: Emitter, p: Precision, op: number): { a: number; b: number; r
 function product(p: Precision): Semantics {
   return (e) => {
     const { a, b, r } = scaled(e, p, p.mul);
-    const exact = (): void => productIsExact(e, p, a, b, r);
-    finish(e, p, {
-      r,
-      normal: true,
-      exact,
-      special: () => {
-        isZero(e, p, r);
-        isZero(e, p, a);
-        isZero(e, p, b);
-        e.f.op(Op.i32Or);
-        e.f.op(Op.i32And);
-      },
-    });
+    finishOr(e, p, productResult(e, p, a, b, r));
   };
 }
 
-/** fdiv is exact when quotient * divisor gives the dividend back exactly. */
 function quotient(p: Precision): Semantics {
   return (e) => {
     const { a, b, r } = scaled(e, p, p.div);
-    const exact = (): void => productIsExact(e, p, r, b, a);
-    finish(e, p, {
-      r,
-      normal: true,
-      exact,
-      special: () => {
-        isZero(e, p, r);
-        isZero(e, p, a);
-        e.f.op(Op.i32And);
-      },
-    });
+    finishOr(e, p, quotientResult(e, p, a, b, r));
   };
 }
 
-/** No root is tiny. */
 function squareRoot(p: Precision): Semantics {
   return (e) => {
     const { f } = e;
@@ -357,7 +145,7 @@ function squareRoot(p: Precision): Semantics {
     f.tee(a);
     f.op(p.sqrt);
     f.set(r);
-    finish(e, p, { r, normal: false, exact: () => productIsExact(e, p, r, r, a) });
+    finishOr(e, p, rootResult(e, p, a, r));
   };
 }
 
@@ -451,64 +239,6 @@ function equality(p: Precision): Semantics {
   };
 }
 
-/** Pushes whether a * b and then a * b + c are exact; may miss some. */
-function fusedIsExact(e: Emitter, p: Precision, l: FusedLocals): void {
-  const { f } = e;
-  const wide = e.temp(F64, 4);
-  const [addend, sum] = [e.temp(F64, 5), e.temp(F64, 6)];
-  const promote = (local: number): void => {
-    f.get(local);
-    if (isSingle(p)) f.op(Op.f64PromoteF32);
-  };
-  promote(l.a);
-  promote(l.b);
-  f.op(Op.f64Mul);
-  f.set(wide);
-  promote(l.c);
-  f.set(addend);
-  f.get(wide);
-  f.get(addend);
-  f.op(Op.f64Add);
-  f.set(sum);
-  // The product of two singles fits a double; then the double sum must fit a single.
-  promote(l.r);
-  f.get(sum);
-  f.op(Op.f64Eq);
-  if (!isSingle(p)) {
-    fewDigits(e, l.a, l.b);
-    f.op(Op.i32And);
-    outOfRange(e, p, wide, true);
-    f.op(Op.i32Eqz);
-    f.op(Op.i32And);
-  }
-  sumIsExact(e, DOUBLE, wide, addend, sum);
-  f.op(Op.i32And);
-}
-
-/** Pushes whether r and the exact result are 0, and sets r to the zero of the right sign. */
-function fusedZero(e: Emitter, p: Precision, { a, b, c, r }: FusedLocals): void {
-  const { f } = e;
-  const sum = e.temp(F64, 6);
-  isZero(e, p, r);
-  for (const [n, local] of [a, b, c].entries()) {
-    f.get(local);
-    if (isSingle(p)) f.op(Op.f64PromoteF32);
-    if (n > 0) f.op(n === 1 ? Op.f64Mul : Op.f64Add);
-  }
-  f.tee(sum);
-  if (isSingle(p)) f.op(Op.f32DemoteF64);
-  f.set(r);
-  isZero(e, DOUBLE, sum);
-  f.op(Op.i32And);
-}
-
-interface FusedLocals {
-  readonly a: number;
-  readonly b: number;
-  readonly c: number;
-  readonly r: number;
-}
-
 /** fmadd = a * b + c, and its three sign variants. The helper gives NaN for what it cannot do. */
 function fused(p: Precision, negateProduct: boolean, negateAddend: boolean): Semantics {
   return (e) => {
@@ -527,12 +257,7 @@ function fused(p: Precision, negateProduct: boolean, negateAddend: boolean): Sem
     f.tee(l.c);
     e.call(isSingle(p) ? 'fmaS' : 'fmaD');
     f.set(l.r);
-    finish(e, p, {
-      r: l.r,
-      normal: true,
-      exact: () => fusedIsExact(e, p, l),
-      special: () => fusedZero(e, p, l),
-    });
+    finishOr(e, p, fusedResult(e, p, l));
   };
 }
 

@@ -2,16 +2,8 @@
 
 import type { Emitter, Semantics } from '../emitter.ts';
 import { F64, I64, Op } from '../wasm_encoder.ts';
-import {
-  inexactSet,
-  isSingle,
-  needBoxed,
-  type Precision,
-  roundsToNearest,
-  setF,
-  softFloatUnless,
-  source,
-} from './float.ts';
+import { needBoxed, setF, softFloatUnless, source } from './float.ts';
+import { inexactSet, isSingle, type Precision, roundsToNearest } from './float_exact.ts';
 
 /** Bounds (exclusive) of the doubles that truncate to a number of the type, and how to make it. */
 interface IntegerType {
