@@ -62,6 +62,11 @@ export interface Emitter {
   readonly compact: boolean;
   /** That the result is finite is seen from a later one. */
   readonly finiteLater: boolean;
+  /**
+   * Opcode that rounds a double in the mode that the instruction itself names; null when it names
+   * none or, to an integer, towards zero.
+   */
+  readonly rounding: number | null;
   /** rs1 and rs2 are known to be one register. */
   readonly sameSources: boolean;
 

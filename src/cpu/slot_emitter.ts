@@ -40,6 +40,7 @@ export class SlotEmitter implements Emitter {
   readonly inexactKnown = false;
   readonly finiteLater = false;
   readonly compact = false;
+  readonly rounding = null;
   readonly sameSources = false;
   /** Whether the handler's end is unreachable. */
   ended = false;

@@ -106,6 +106,8 @@ export const Op = {
   f32Max: 0x97,
   f64Abs: 0x99,
   f64Neg: 0x9a,
+  f64Ceil: 0x9b,
+  f64Floor: 0x9c,
   f64Nearest: 0x9e,
   f64Sqrt: 0x9f,
   f64Add: 0xa0,

@@ -9,12 +9,16 @@
  */
 
 import { type Format, INSN_TABLE } from '../insn_table.ts';
-import { needsSoftFloat } from '../predecode.ts';
 import { SEMANTICS } from '../semantics/all.ts';
 import { fOffset } from '../slots.ts';
 import { F64, I64, Op } from '../wasm_encoder.ts';
 import type { RegionInsn } from './region.ts';
-import type { FloatRun, RegionEmitter, RegionFrame } from './region_emitter.ts';
+import {
+  type FloatRun,
+  isSoftFloat,
+  type RegionEmitter,
+  type RegionFrame,
+} from './region_emitter.ts';
 import { readsOf, writeOf } from './registers.ts';
 
 /** Instructions of a run, at most: more registers to keep cost more than fewer tests save. */
@@ -29,12 +33,12 @@ const ARITHMETIC = new Set<Format>(['FR', 'R4']);
 
 function isArithmetic(insn: RegionInsn): boolean {
   const { name, format } = INSN_TABLE[insn.row]!;
-  return (ARITHMETIC.has(format) || name.startsWith('fsqrt')) && !needsSoftFloat(insn);
+  return (ARITHMETIC.has(format) || name.startsWith('fsqrt')) && !isSoftFloat(insn);
 }
 
 function mayBeInRun(insn: RegionInsn): boolean {
   const { name, format } = INSN_TABLE[insn.row]!;
-  return FORMATS.has(format) && !NO_RUN.has(name) && !needsSoftFloat(insn);
+  return FORMATS.has(format) && !NO_RUN.has(name) && !isSoftFloat(insn);
 }
 
 /** Whether an arithmetic instruction's result shows that the operands in `reg` were finite. */

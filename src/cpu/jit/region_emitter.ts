@@ -76,6 +76,16 @@ export function pushAddress(fr: RegionFrame, rel: number): void {
   fr.f.op(Op.i64Add);
 }
 
+/** By rounding mode. Ties away from zero (4) are for the soft-float unit. */
+const ROUNDING: readonly (number | null)[] = [Op.f64Nearest, null, Op.f64Floor, Op.f64Ceil];
+
+/** Whether an instruction is always the soft-float unit's. */
+export function isSoftFloat(insn: RegionInsn): boolean {
+  if (SOFT_FLOAT_OPS[insn.row]! < 0 || !needsSoftFloat(insn)) return false;
+  const { regs } = INSN_TABLE[insn.row]!;
+  return (regs !== 'xf' && regs !== 'fx') || (ROUNDING[insn.rm] ?? null) === null;
+}
+
 const NO_INSN: RegionInsn = { ...newInsn(), rel: 0, length: 4, left: 0 };
 
 export class RegionEmitter implements Emitter {
@@ -99,7 +109,7 @@ export class RegionEmitter implements Emitter {
   /** Emits one instruction. */
   emit(insn: RegionInsn, semantics: (e: Emitter) => void): void {
     this.#insn = insn;
-    if (SOFT_FLOAT_OPS[insn.row]! >= 0 && needsSoftFloat(insn)) this.softFloat();
+    if (isSoftFloat(insn)) this.softFloat();
     else semantics(this);
   }
 
@@ -109,6 +119,10 @@ export class RegionEmitter implements Emitter {
 
   get finiteLater(): boolean {
     return this.run?.finiteLater.has(this.#insn) ?? false;
+  }
+
+  get rounding(): number | null {
+    return ROUNDING[this.#insn.rm] ?? null;
   }
 
   get sameSources(): boolean {

@@ -21,26 +21,29 @@ const INTEGER_TYPES: Readonly<Record<string, IntegerType>> = {
   lu: { above: -1, below: 2 ** 63, word: false },
 };
 
-/** fcvt to an integer, towards zero (rm 1): what C casts use. */
+/** fcvt to an integer: C casts round towards zero, floor(), ceil() and rint() otherwise. */
 function toInteger(p: Precision, to: IntegerType): Semantics {
   return (e) => {
     const { f } = e;
     const a = e.temp(F64, 0);
+    const rounded = e.temp(F64, 1);
     const r = e.temp(I64, 0);
     needBoxed(e, p, [1]);
     source(e, p, 1);
     if (isSingle(p)) f.op(Op.f64PromoteF32);
-    f.set(a);
+    f.tee(a);
+    if (e.rounding !== null) f.op(e.rounding);
+    f.set(rounded);
     softFloatUnless(e, () => {
-      f.get(a);
+      f.get(rounded);
       f.f64Const(to.above);
       f.op(Op.f64Gt);
-      f.get(a);
+      f.get(rounded);
       f.f64Const(to.below);
       f.op(Op.f64Lt);
       f.op(Op.i32And);
     });
-    f.get(a);
+    f.get(rounded);
     f.op(Op.i64TruncF64S);
     f.set(r);
     if (!e.inexactKnown)
@@ -68,13 +71,11 @@ function integerSource(e: Emitter, name: string): void {
 }
 
 /**
- * Pushes whether r = x raises no flag. -2^53 <= x < 2^53 (0 <= x if unsigned) is exact as a
+ * Pushes whether r = x exactly. -2^53 <= x < 2^53 (0 <= x if unsigned) is exact as a
  * double; as a single if that gives the same number.
  */
 function integerFits(e: Emitter, p: Precision, unsigned: boolean, x: number, r: number): void {
   const { f } = e;
-  roundsToNearest(e);
-  inexactSet(e);
   f.get(x);
   if (!unsigned) {
     f.i64Const(2 ** 53);
@@ -90,8 +91,6 @@ function integerFits(e: Emitter, p: Precision, unsigned: boolean, x: number, r: 
     f.op(Op.f64Eq);
     f.op(Op.i32And);
   }
-  f.op(Op.i32Or);
-  f.op(Op.i32And);
 }
 
 /** fcvt from an integer. */
@@ -106,7 +105,18 @@ function fromInteger(p: Precision, name: string): Semantics {
     if (isSingle(p)) f.op(unsigned ? Op.f32ConvertI64U : Op.f32ConvertI64S);
     else f.op(unsigned ? Op.f64ConvertI64U : Op.f64ConvertI64S);
     f.set(r);
-    if (!e.inexactKnown) softFloatUnless(e, () => integerFits(e, p, unsigned, x, r));
+    // Rounding otherwise than to nearest is done only where there is nothing to round.
+    const exactOnly = e.rounding !== null && e.rounding !== Op.f64Nearest;
+    const alwaysExact = !isSingle(p) && name.startsWith('w');
+    if (exactOnly ? !alwaysExact : !e.inexactKnown)
+      softFloatUnless(e, () => {
+        integerFits(e, p, unsigned, x, r);
+        if (exactOnly) return;
+        inexactSet(e);
+        f.op(Op.i32Or);
+        roundsToNearest(e);
+        f.op(Op.i32And);
+      });
     setF(e, p, () => f.get(r));
   };
 }

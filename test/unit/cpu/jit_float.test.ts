@@ -109,9 +109,16 @@ function word(c: Random, precision: number): number {
     case 9:
       return fp(0x1c, 0, RESULT + c.below(2), 0);
     case 10:
-      return r(OP_FP, rm, (0x1a << 2) | precision, rd, RESULT, 2);
+      return r(
+        OP_FP,
+        c.oneIn(2) ? rm : c.below(5),
+        (0x1a << 2) | precision,
+        rd,
+        RESULT,
+        c.below(4),
+      );
     case 11:
-      return fp(0x18, 1, RESULT + c.below(2), c.below(4));
+      return fp(0x18, c.oneIn(2) ? 1 : c.below(5), RESULT + c.below(2), c.below(4));
     case 12:
       return r(OP_FP, rm, (8 << 2) | precision, rd, rs1, 1 - precision);
     default:
