@@ -46,7 +46,7 @@ function spreads(insn: RegionInsn, reg: number): boolean {
   if (!isArithmetic(insn)) return false;
   const { name } = INSN_TABLE[insn.row]!;
   if (!name.endsWith('.d')) return false;
-  // What is divided by infinity is 0.
+  // 0 divided by infinity is 0.
   if (name === 'fdiv.d') return insn.rs1 === reg;
   return (readsOf(insn, 'f') & (1 << reg)) !== 0;
 }

@@ -33,6 +33,7 @@ const PROGRAM_SIZE = 256;
 const LENGTH = 30;
 
 const NX = 1;
+const OF = 4;
 const RNE = 0;
 const DYN = 7;
 /** x registers: a mapped page, an unmapped one, and results. */
@@ -139,9 +140,10 @@ class Side {
     this.m.map(DATA, RWU);
   }
 
+  /** Runs the program at `at` from registers that depend on `seed` only. */
   run(at: number, seed: number, edges: number): Outcome {
     const { m } = this;
-    const { i32, view, u8 } = m.ram;
+    const { i32, view } = m.ram;
     const c = new Random(seed);
     for (let n = 0; n < 32; n++) m.setX(n, 0n);
     for (let n = 0; n < FLOATS; n++) {
@@ -153,12 +155,17 @@ class Side {
     m.setX(RESULT, BigInt(c.below(1000)));
     i32[HART_FFLAGS >> 2] = c.oneIn(6) ? 0 : NX;
     i32[HART_FRM >> 2] = c.oneIn(12) ? 1 : RNE;
+    return this.runFrom(at);
+  }
+
+  runFrom(at: number): Outcome {
+    const { m } = this;
     m.pc = at;
     let cause: number;
     do cause = m.cpu.run(1e6);
     while (cause === CAUSE_BUDGET);
     const bytes = (offset: number, size: number): string =>
-      Buffer.from(u8.subarray(offset, offset + size)).toString('hex');
+      Buffer.from(m.ram.u8.subarray(offset, offset + size)).toString('hex');
     const state = [
       bytes(HART_PC, 8),
       bytes(HART_X, 256),
@@ -169,6 +176,33 @@ class Side {
     return { cause, state };
   }
 }
+
+describe('an infinity that a run of arithmetic makes and loses', () => {
+  it('is found when 0 was divided by it', () => {
+    const d = (f5: number, rd: number, rs1: number, rs2: number): number =>
+      r(OP_FP, RNE, (f5 << 2) | DOUBLE, rd, rs1, rs2);
+    const [big, zero, infinite, quotient] = [0, 1, 2, 3];
+    const words = [
+      d(FADD, infinite, big, big),
+      d(FDIV, quotient, zero, infinite),
+      d(FADD, quotient, quotient, zero),
+      d(FMUL, infinite, zero, zero),
+      ECALL,
+    ];
+    const [a, b] = [INTERPRETER, JIT_AT_ONCE].map((tier) => {
+      const side = new Side(tier);
+      const { i32, view } = side.m.ram;
+      side.m.code(TEXT, words);
+      view.setFloat64(HART_F + 8 * big, Number.MAX_VALUE, true);
+      view.setFloat64(HART_F + 8 * zero, 0, true);
+      i32[HART_FFLAGS >> 2] = NX;
+      const outcome = side.runFrom(TEXT);
+      assert.equal(i32[HART_FFLAGS >> 2], NX | OF, tier.name);
+      return outcome;
+    });
+    assert.deepEqual(b, a);
+  });
+});
 
 for (const [name, precision] of [
   ['doubles', DOUBLE],
