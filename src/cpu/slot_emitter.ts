@@ -141,6 +141,7 @@ export class SlotEmitter implements Emitter {
 
   softFloatIf(condition: Push): void {
     condition();
+    this.f.hint(false);
     this.f.brIf(this.#fr.softFloat);
   }
 
@@ -305,6 +306,7 @@ export class SlotEmitter implements Emitter {
     const { f } = this;
     this.#effectiveAddress();
     emitTlbHit(f, fr.entry, fr.ea, TLB_READ_BASE, size);
+    f.hint(true);
     f.if(opcode === Op.f64Load ? F64 : I64);
     this.#hitOffset(TLB_READ_BASE);
     f.mem(opcode);
@@ -324,6 +326,7 @@ export class SlotEmitter implements Emitter {
     const { f } = this;
     this.#effectiveAddress();
     emitTlbHit(f, fr.entry, fr.ea, TLB_WRITE_BASE, size);
+    f.hint(true);
     f.if();
     this.#hitOffset(TLB_WRITE_BASE);
     value();
