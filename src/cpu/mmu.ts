@@ -35,8 +35,8 @@ import {
   PTE_X,
 } from '../arch/riscv/pgtable.ts';
 import { TLB_EXEC, TLB_LOG_BYTES, TLB_LOG_ENTRIES, TLB_WRITE } from '../arch/riscv/tlb.ts';
-import { emitAtomicOffset, emitLoadSlow, emitRefill, emitStoreSlow } from './mmu_access.ts';
-import { EXPORT_ATOMIC, EXPORT_REFILL, EXPORT_STALE, EXPORT_TRAP } from './jit/abi.ts';
+import { emitAtomicOffset, emitLoadSlow, emitStoreSlow } from './mmu_access.ts';
+import { EXPORT_ATOMIC, EXPORT_STALE, EXPORT_TRAP } from './jit/abi.ts';
 import { raise } from './trap_global.ts';
 import { type FunctionBuilder, I32, I64, type ModuleBuilder, Op } from './wasm_encoder.ts';
 
@@ -64,8 +64,6 @@ export interface Mmu {
   readonly storeSlow: number;
   /** (va i64, size i32, kind i32) -> offset, or 0 with `trap` set. */
   readonly atomicOffset: number;
-  /** (va i64, kind and span i32) -> (va, offset or 0): see emitRefill(). */
-  readonly refill: number;
   /** (va i64) -> offset of the page's predecoded code, or 0 with `trap` set. */
   readonly fetchPage: number;
 }
@@ -432,16 +430,10 @@ export function emitMmu(m: ModuleBuilder, layout: MemLayout, imports: MmuImports
     (f) => emitAtomicOffset(f, translate, trap),
     EXPORT_ATOMIC,
   );
-  const refill = m.define(
-    [I64, I32],
-    [I64, I32],
-    (f) => emitRefill(f, translate, { trap, stale }),
-    EXPORT_REFILL,
-  );
   const fetchPage = m.define([I64], [I32], (f) =>
     emitFetchPage(f, layout, walk, trap, imports.newCode),
   );
-  return { trap, stale, walk, peek, loadSlow, storeSlow, atomicOffset, refill, fetchPage };
+  return { trap, stale, walk, peek, loadSlow, storeSlow, atomicOffset, fetchPage };
 }
 
 /**

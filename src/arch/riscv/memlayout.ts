@@ -18,8 +18,8 @@ export const PAGE_WORDS = 1024;
 /** Offset of the hart's state; see hart_state.ts. */
 export const HART_BASE = 0x1000;
 
-/** Entries of the read and the write TLB; a power of two. Reach 16 MiB each. */
-export const TLB_ENTRIES = 4096;
+/** Entries of the read and the write TLB; a power of two. Reach 64 MiB each. */
+export const TLB_ENTRIES = 16384;
 /** Entries of the execute TLB; a power of two. Reach 4 MiB of text. */
 export const TLB_EXEC_ENTRIES = 1024;
 /** Bytes of one TLB entry; see tlb.ts. */

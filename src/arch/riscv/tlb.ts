@@ -30,7 +30,7 @@ export const TLB_WRITE = 1;
 export const TLB_EXEC = 2;
 
 /** Slots one log holds (u16 each). More fills than this: the flush clears the whole TLB. */
-export const TLB_LOG_ENTRIES = 256;
+export const TLB_LOG_ENTRIES = 1024;
 export const TLB_LOG_BYTES = TLB_LOG_ENTRIES * 2;
 
 const BASE = [TLB_READ_BASE, TLB_WRITE_BASE, TLB_EXEC_BASE] as const;

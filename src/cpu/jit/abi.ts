@@ -34,7 +34,6 @@ export const REGION_NO_STOP = -1;
 /** Exports of the interpreter's module that regions import. */
 export const EXPORT_TRAP = 'trap';
 export const EXPORT_STALE = 'stale';
-export const EXPORT_REFILL = 'refill';
 /** Tail-called with what a region would return at a place where a run may stop; and where not. */
 export const EXPORT_CHAIN = 'chain';
 export const EXPORT_CHAIN_NO_STOP = 'chainNoStop';

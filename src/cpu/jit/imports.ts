@@ -1,7 +1,7 @@
 /**
  * What regions import from the interpreter's module. A module imports a function when the first
  * of its regions uses it: the host compiles a wrapper for each type that is imported, which takes
- * longer than compiling a region. Hence refill() has the type of chain().
+ * longer than compiling a region.
  */
 
 import type { Instrument } from '../instrument.ts';
@@ -11,7 +11,6 @@ import {
   EXPORT_ATOMIC,
   EXPORT_CHAIN,
   EXPORT_CHAIN_NO_STOP,
-  EXPORT_REFILL,
   EXPORT_SOFT_FLOAT,
   EXPORT_STALE,
   EXPORT_TRAP,
@@ -20,7 +19,6 @@ import {
 } from './abi.ts';
 
 const TYPES = {
-  [EXPORT_REFILL]: [REGION_RESULTS, REGION_RESULTS],
   [EXPORT_CHAIN]: [REGION_RESULTS, REGION_RESULTS],
   [EXPORT_CHAIN_NO_STOP]: [REGION_RESULTS, REGION_RESULTS],
   [EXPORT_ATOMIC]: [[I64, I32, I32], [I32]],

@@ -15,8 +15,7 @@ import { emitTlbEntry, emitTlbHit } from '../mmu.ts';
 import { needsSoftFloat } from '../predecode.ts';
 import { fOffset } from '../slots.ts';
 import { F64, type FunctionBuilder, I32, I64, type Label, Op } from '../wasm_encoder.ts';
-import { QUIET, SPAN_SHIFT } from '../mmu_access.ts';
-import { EXPORT_ATOMIC, EXPORT_REFILL, EXPORT_SOFT_FLOAT } from './abi.ts';
+import { EXPORT_ATOMIC, EXPORT_SOFT_FLOAT } from './abi.ts';
 import type { RegionCalls } from './imports.ts';
 import type { Group } from './groups.ts';
 import type { RegionInsn } from './region.ts';
@@ -366,12 +365,13 @@ export class RegionEmitter implements Emitter {
   }
 
   /**
-   * Pushes the memory offset of [rs1 + imm, + span), which are on one page; leaves if they are not.
-   * @param quiet the interpreter finds out why not.
+   * Pushes the memory offset of [rs1 + imm, + span), which are on one page. Leaves if they are not,
+   * or the TLB does not have that page: the interpreter finds out why not. A call from here that
+   * came back would cost more, as all registers would live across it.
    */
-  #look(imm: number, span: number, write: boolean, quiet: number): void {
+  #look(imm: number, span: number, write: boolean): void {
     const { f } = this;
-    const { ea, entry, calls } = this.#fr;
+    const { ea, entry } = this.#fr;
     const base = write ? TLB_WRITE_BASE : TLB_READ_BASE;
     this.#effectiveAddress(imm);
     f.get(entry);
@@ -384,29 +384,16 @@ export class RegionEmitter implements Emitter {
     }
     f.i64Const(-PAGE_SIZE);
     f.op(Op.i64And);
-    f.op(Op.i64Eq);
-    f.hint(true);
-    f.if(I32);
+    f.op(Op.i64Ne);
+    f.hint(false);
+    f.if();
+    this.#leave();
+    f.end();
     f.get(ea);
     f.op(Op.i32WrapI64);
     f.get(entry);
     f.mem(Op.i32Load, base + 8);
     f.op(Op.i32Add);
-    f.else();
-    if (this.run !== null) {
-      // A call would cost the run more, as all registers would live across it.
-      this.#leave();
-      f.end();
-      return;
-    }
-    f.get(ea);
-    f.i32Const((span << SPAN_SHIFT) | (write ? TLB_WRITE : TLB_READ) | quiet);
-    f.call(calls.use(EXPORT_REFILL));
-    f.set(this.#fr.offset);
-    f.op(Op.drop);
-    f.get(this.#fr.offset);
-    this.#checkOffset();
-    f.end();
   }
 
   /** Pushes the memory offset of the operand, less what this returns. */
@@ -414,12 +401,12 @@ export class RegionEmitter implements Emitter {
     const insn = this.#insn;
     const group = this.groups.get(insn);
     if (group === undefined) {
-      this.#look(insn.imm, size, write, 0);
+      this.#look(insn.imm, size, write);
       return 0;
     }
     const local = this.temp(I32, GROUP_TEMP + group.local);
     if (group.first === insn) {
-      this.#look(group.min, group.span, group.write, QUIET);
+      this.#look(group.min, group.span, group.write);
       this.f.tee(local);
     } else this.f.get(local);
     return insn.imm - group.min;
