@@ -50,6 +50,11 @@ const SCRIPT_DEPTH_MAX = 5;
 /** Space kept free below the stack for it to grow into. @linux mmap_base MIN_GAP, MAX_GAP */
 const MIN_GAP = 128 * 1024 * 1024;
 const MAX_GAP = (TASK_SIZE / 6) * 5;
+/**
+ * What randomization would add. Without it the pages of the dynamic linker and those of the stack
+ * are a power of two apart, and take each other's places in a TLB.
+ */
+const MMAP_OFFSET = 0x555_000;
 
 const REG_SP = 2;
 
@@ -110,7 +115,7 @@ function openInterpreter(ctx: FsContext, image: ElfImage): ElfImage | null | num
 /** Where mappings start to grow down from. @linux mm/util.c:mmap_base */
 function mmapBase(stackLimit: number): number {
   const gap = Math.min(Math.max(stackLimit + STACK_GUARD_GAP, MIN_GAP), MAX_GAP);
-  return pageAlignDown(STACK_TOP - gap);
+  return pageAlignDown(STACK_TOP - gap - MMAP_OFFSET);
 }
 
 function noteLayout(mm: MmStruct, loaded: LoadedElf): void {
