@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
+import { ByteWriter } from '../../../src/cpu/byte_writer.ts';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import {
-  ByteWriter,
   F64,
   I32,
   I64,
