@@ -1,6 +1,5 @@
 /** The processor: runs the hart whose state is in the memory until something needs the kernel. */
 
-import { sampleEntry } from './jit/join.ts';
 import { CAUSE_BUDGET, CAUSE_ILLEGAL_INSN } from '../arch/riscv/cause.ts';
 import { HART_INSTRET, HART_INTERRUPT, HART_PC, HART_TVAL } from '../arch/riscv/hart_state.ts';
 import type { Pfn } from '../arch/riscv/pgtable.ts';
@@ -11,6 +10,7 @@ import { type InstrumentOptions, type Instrument, placeInstrument } from './inst
 import * as interp from './interp.ts';
 import { DECODE_ONLY } from './interp_region.ts';
 import { decodeAndCompile, Jit, type JitStats, linkJit, sample } from './jit/code_cache.ts';
+import { sampleEntry } from './jit/join.ts';
 import type { JitOptions } from './jit/options.ts';
 import {
   type CodePool,

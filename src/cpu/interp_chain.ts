@@ -16,8 +16,9 @@ import {
   REGION_NO_STOP,
   REGION_SPECIAL,
 } from './jit/abi.ts';
+import { addSlot } from './interp_goto.ts';
 import { emitExecEntry } from './mmu.ts';
-import { ENTRIES_LEFT, OP_REGION, SLOT_OP, SLOT_SCALE } from './slots.ts';
+import { ENTRIES_LEFT, OP_REGION, SLOT_OP } from './slots.ts';
 import { type FunctionBuilder, I32, I64, type Label, Op } from './wasm_encoder.ts';
 
 /** Type of a region, offset of the entries' table, index of the trap global. */
@@ -28,6 +29,46 @@ export interface ChainCalls {
 }
 
 const [PC, FUEL] = [0, 1];
+
+/** Pushes the entry of the region operation in local `op`, less the entries' base. */
+export function pushEntry(f: FunctionBuilder, op: number): void {
+  f.get(op);
+  f.i32Const(OP_REGION - 1);
+  f.op(Op.i32And);
+  f.i32Const(Math.log2(REGION_ENTRY_SIZE));
+  f.op(Op.i32Shl);
+}
+
+/** Makes the address of the page of the region's entry that of the region's first page. */
+export function toFirstPage(f: FunctionBuilder, entries: number, entry: number): void {
+  f.get(entry);
+  f.mem(Op.i64Load16S, entries + ENTRY_PAGE);
+  f.i64Const(PAGE_SHIFT);
+  f.op(Op.i64Shl);
+  f.op(Op.i64Sub);
+}
+
+/** Counts the i32 at `counter` down by one, and pushes it; `left` is a local to use. */
+export function countDown(f: FunctionBuilder, left: number, counter: number): void {
+  f.i32Const(0);
+  f.i32Const(0);
+  f.mem(Op.i32Load, counter);
+  f.i32Const(1);
+  f.op(Op.i32Sub);
+  f.tee(left);
+  f.mem(Op.i32Store, counter);
+  f.get(left);
+}
+
+/** Pushes the address in local `pc` as a region returns it. */
+export function pushResultPc(f: FunctionBuilder, trap: number, pc: number, stops: boolean): void {
+  f.get(pc);
+  if (stops) return;
+  f.i32Const(REGION_NO_STOP);
+  f.globalSet(trap);
+  f.i64Const(REGION_SPECIAL);
+  f.op(Op.i64Or);
+}
 
 /**
  * Sets `entry` to the entry of the region at the address in `pc`, less the entries' base, and
@@ -52,39 +93,14 @@ export function findEntry(
   f.brIf(none);
   f.get(entry);
   f.mem(Op.i32Load, TLB_EXEC_BASE + 8);
-  f.get(pc);
-  f.op(Op.i32WrapI64);
-  f.i32Const(PAGE_SIZE - 2);
-  f.op(Op.i32And);
-  f.i32Const(SLOT_SCALE);
-  f.op(Op.i32Shl);
-  f.op(Op.i32Add);
+  addSlot(f, pc);
   f.mem(Op.i32Load16U, SLOT_OP);
   f.tee(entry);
   f.i32Const(OP_REGION);
   f.op(Op.i32LtU);
   f.brIf(none);
-  f.get(entry);
-  f.i32Const(OP_REGION - 1);
-  f.op(Op.i32And);
-  f.i32Const(Math.log2(REGION_ENTRY_SIZE));
-  f.op(Op.i32Shl);
+  pushEntry(f, entry);
   f.set(entry);
-}
-
-/** Counts an entry; leaves for `due`, with a counter that stays below 0, when one is to be sampled. */
-function countEntry(f: FunctionBuilder, left: number, due: Label): void {
-  f.i32Const(0);
-  f.i32Const(0);
-  f.mem(Op.i32Load, ENTRIES_LEFT);
-  f.i32Const(1);
-  f.op(Op.i32Sub);
-  f.tee(left);
-  f.mem(Op.i32Store, ENTRIES_LEFT);
-  f.get(left);
-  f.i32Const(0);
-  f.op(Op.i32LtS);
-  f.brIf(due);
 }
 
 /**
@@ -104,13 +120,13 @@ export function emitChain(f: FunctionBuilder, calls: ChainCalls, stops: boolean)
     f.brIf(none);
   }
   findEntry(f, PC, page, entry, none);
-  countEntry(f, left, none);
+  // The counter stays below 0 when this entry is to be sampled.
+  countDown(f, left, ENTRIES_LEFT);
+  f.i32Const(0);
+  f.op(Op.i32LtS);
+  f.brIf(none);
   f.get(page);
-  f.get(entry);
-  f.mem(Op.i64Load16S, regionEntries + ENTRY_PAGE);
-  f.i64Const(PAGE_SHIFT);
-  f.op(Op.i64Shl);
-  f.op(Op.i64Sub);
+  toFirstPage(f, regionEntries, entry);
   f.get(entry);
   f.mem(Op.i32Load16U, regionEntries + ENTRY_LABEL);
   f.get(FUEL);
@@ -118,12 +134,6 @@ export function emitChain(f: FunctionBuilder, calls: ChainCalls, stops: boolean)
   f.mem(Op.i32Load16U, regionEntries + ENTRY_FUNCTION);
   f.returnCallIndirect(calls.regionType);
   f.end();
-  f.get(PC);
-  if (!stops) {
-    f.i32Const(REGION_NO_STOP);
-    f.globalSet(calls.trap);
-    f.i64Const(REGION_SPECIAL);
-    f.op(Op.i64Or);
-  }
+  pushResultPc(f, calls.trap, PC, stops);
   f.get(FUEL);
 }

@@ -5,7 +5,18 @@ import { PAGE_SIZE, TLB_EXEC_BASE } from '../arch/riscv/memlayout.ts';
 import { type Frame, slotField16 } from './interp_frame.ts';
 import { emitExecEntry } from './mmu.ts';
 import { SLOT_LEFT, SLOT_SCALE } from './slots.ts';
-import { I32, Op } from './wasm_encoder.ts';
+import { type FunctionBuilder, I32, Op } from './wasm_encoder.ts';
+
+/** Adds to the offset of a page's predecoded code that of the slot of the address in local `va`. */
+export function addSlot(f: FunctionBuilder, va: number): void {
+  f.get(va);
+  f.op(Op.i32WrapI64);
+  f.i32Const(PAGE_SIZE - 2);
+  f.op(Op.i32And);
+  f.i32Const(SLOT_SCALE);
+  f.op(Op.i32Shl);
+  f.op(Op.i32Add);
+}
 
 /**
  * Goes to `target` with the remaining budget in `fuel`: sets ip, pcBase and f. Branches to
@@ -36,13 +47,7 @@ export function emitGoto(fr: Frame): void {
   f.br(fr.done);
   f.end();
   f.get(code);
-  f.get(target);
-  f.op(Op.i32WrapI64);
-  f.i32Const(PAGE_SIZE - 2);
-  f.op(Op.i32And);
-  f.i32Const(SLOT_SCALE);
-  f.op(Op.i32Shl);
-  f.op(Op.i32Add);
+  addSlot(f, target);
   f.set(ip);
   f.get(target);
   f.i64Const(-PAGE_SIZE);

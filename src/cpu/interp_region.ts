@@ -1,10 +1,11 @@
 /** The interpreter's side of compiled regions (jit/abi.ts): entering one, and going on after it. */
 
 import { HART_PC } from '../arch/riscv/hart_state.ts';
-import { PAGE_SHIFT, PAGE_SIZE, REGION_ENTRY_SIZE } from '../arch/riscv/memlayout.ts';
+import { PAGE_SIZE } from '../arch/riscv/memlayout.ts';
+import { countDown, pushEntry, toFirstPage } from './interp_chain.ts';
 import { type Frame, pushPc, settle, slotField16 } from './interp_frame.ts';
 import { emitGoto, emitSample, splitBudget } from './interp_goto.ts';
-import { ENTRY_FUNCTION, ENTRY_LABEL, ENTRY_OP, ENTRY_PAGE, REGION_SPECIAL } from './jit/abi.ts';
+import { ENTRY_FUNCTION, ENTRY_LABEL, ENTRY_OP, REGION_SPECIAL } from './jit/abi.ts';
 import { ENTRIES_LEFT, LANDINGS_LEFT, OP_REGION, SLOT_LEFT, SLOT_OP } from './slots.ts';
 import { Op } from './wasm_encoder.ts';
 
@@ -21,7 +22,7 @@ function originalOp(fr: Frame): void {
   f.i32Const(OP_REGION);
   f.op(Op.i32GeU);
   f.if();
-  regionEntry(fr);
+  pushEntry(f, op);
   f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_OP);
   f.set(op);
   f.end();
@@ -37,31 +38,10 @@ function originalOp(fr: Frame): void {
   f.end();
 }
 
-/** Pushes the entry of `op`, less the table's base. */
-function regionEntry(fr: Frame): void {
-  fr.f.get(fr.op);
-  fr.f.i32Const(OP_REGION - 1);
-  fr.f.op(Op.i32And);
-  fr.f.i32Const(Math.log2(REGION_ENTRY_SIZE));
-  fr.f.op(Op.i32Shl);
-}
-
-/** Counts the i32 at `counter` down by one, and pushes it. */
-function countDown({ f, entry }: Frame, counter: number): void {
-  f.i32Const(0);
-  f.i32Const(0);
-  f.mem(Op.i32Load, counter);
-  f.i32Const(1);
-  f.op(Op.i32Sub);
-  f.tee(entry);
-  f.mem(Op.i32Store, counter);
-  f.get(entry);
-}
-
 /** Every so often, has the compiler look at a region that is entered. */
 function countEntry(fr: Frame): void {
   const { f } = fr;
-  countDown(fr, ENTRIES_LEFT);
+  countDown(f, fr.entry, ENTRIES_LEFT);
   f.i32Const(0);
   f.op(Op.i32LtS);
   f.if();
@@ -85,7 +65,7 @@ function emitLanded(fr: Frame): void {
   f.i32Const(OP_REGION);
   f.op(Op.i32GeU);
   f.brIf(fr.dispatch);
-  countDown(fr, LANDINGS_LEFT);
+  countDown(f, fr.entry, LANDINGS_LEFT);
   f.i32Const(0);
   f.op(Op.i32GeS);
   f.brIf(fr.dispatch);
@@ -104,16 +84,12 @@ export function emitRegion(fr: Frame): void {
   const total = entry;
   countEntry(fr);
   settle(fr, 0);
-  regionEntry(fr);
+  pushEntry(f, fr.op);
   f.set(entry);
   pushPc(fr);
   f.i64Const(-PAGE_SIZE);
   f.op(Op.i64And);
-  f.get(entry);
-  f.mem(Op.i64Load16S, fr.calls.regionEntries + ENTRY_PAGE);
-  f.i64Const(PAGE_SHIFT);
-  f.op(Op.i64Shl);
-  f.op(Op.i64Sub);
+  toFirstPage(f, fr.calls.regionEntries, entry);
   f.get(entry);
   f.mem(Op.i32Load16U, fr.calls.regionEntries + ENTRY_LABEL);
   f.get(fr.fuel);

@@ -1,12 +1,12 @@
 /** One region as one wasm function. */
 
 import { HART_X } from '../../arch/riscv/hart_state.ts';
-import { PAGE_SHIFT, PAGE_SIZE, TLB_EXEC_BASE } from '../../arch/riscv/memlayout.ts';
+import { PAGE_SIZE, TLB_EXEC_BASE } from '../../arch/riscv/memlayout.ts';
 import { type Format, INSN_TABLE } from '../insn_table.ts';
 import { SOFT_FLOAT_OPS } from '../handlers.ts';
 import { SEMANTICS } from '../semantics/all.ts';
 import { inexactIsKnown } from '../semantics/float_exact.ts';
-import { findEntry } from '../interp_chain.ts';
+import { findEntry, pushResultPc, toFirstPage } from '../interp_chain.ts';
 import { emitExecEntry } from '../mmu.ts';
 import type { CodePool } from '../predecode.ts';
 import { CODE_MARKS, fOffset, SLOT_LEFT } from '../slots.ts';
@@ -16,8 +16,6 @@ import {
   EXPORT_CHAIN_NO_STOP,
   ENTRY_FUNCTION,
   ENTRY_LABEL,
-  ENTRY_PAGE,
-  REGION_NO_STOP,
   REGION_PARAMS,
   REGION_SPECIAL,
 } from './abi.ts';
@@ -124,13 +122,7 @@ function emitChain({ f, calls, goOn, fuel }: RegionFrame, stops: boolean): void 
     f.returnCall(calls.use(stops ? EXPORT_CHAIN : EXPORT_CHAIN_NO_STOP));
     return;
   }
-  f.get(goOn);
-  if (!stops) {
-    f.i32Const(REGION_NO_STOP);
-    f.globalSet(calls.trap);
-    f.i64Const(REGION_SPECIAL);
-    f.op(Op.i64Or);
-  }
+  pushResultPc(f, calls.trap, goOn, stops);
   f.get(fuel);
   f.op(Op.return);
 }
@@ -240,11 +232,7 @@ function emitReenter(c: Context, enter: () => void): void {
   f.i32Const(c.functionIndex);
   f.op(Op.i32Eq);
   f.get(ea);
-  f.get(entry);
-  f.mem(Op.i64Load16S, c.entries + ENTRY_PAGE);
-  f.i64Const(PAGE_SHIFT);
-  f.op(Op.i64Shl);
-  f.op(Op.i64Sub);
+  toFirstPage(f, c.entries, entry);
   f.get(base);
   f.op(Op.i64Eq);
   f.op(Op.i32And);
